@@ -1,0 +1,280 @@
+"""One YAML file becomes one frozen `Config`; the file is the user interface of an installation.
+
+Every length, time and speed carries its unit in the key. Paths are relative to the file that names them. Nothing
+re-reads the configuration while running.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from edge_sorter.yamlfile import Section, read_yaml
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+FractionPoint = tuple[Fraction, Fraction]
+TopicLevel = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
+
+
+class LineSection(Section):
+    """Where this camera stands in the plant; the five levels open every MQTT topic (ISA-95)."""
+
+    enterprise: TopicLevel = "site"
+    site: TopicLevel = "hub"
+    area: TopicLevel = "sort"
+    line: TopicLevel = "line01"
+    cell: TopicLevel = "vis01"
+
+
+class BlindSection(Section):
+    """When a camera counts as blind: no usable picture, so no decision may be built on it."""
+
+    no_frame_ms: float = Field(150, gt=0, description="silence after which a live camera is lost")
+    frozen_frames: int = Field(10, ge=2, description="identical pictures in a row that mean a frozen camera")
+    dark_luma: float = Field(8.0, ge=0, le=255, description="mean luma below this is a black picture")
+    recovered_frames: int = Field(5, ge=1, description="good pictures in a row that end blindness")
+
+
+class VideoSection(Section):
+    """Where frames come from."""
+
+    source: str = Field(min_length=1, description="clip path, rtsp://..., usb:0, or gst:<pipeline>")
+    fps: float | None = Field(None, gt=0, le=1000, description="ask a USB camera for this rate")
+    size_px: tuple[int, int] | None = Field(None, description="ask a USB camera for this width and height")
+    max_width_px: int | None = Field(None, ge=32, description="scale wider pictures down while decoding")
+    open_timeout_s: float = Field(10.0, gt=0, description="a camera that never answers fails after this")
+    reconnect_s: tuple[float, float] = Field(
+        (0.5, 10.0), description="first and longest wait between attempts"
+    )
+    blind: BlindSection = BlindSection()
+
+
+class DetectSection(Section):
+    """Which model looks at the picture, where, and with which engine."""
+
+    model: Path
+    engine: Literal["auto", "openvino", "onnxruntime", "tensorrt"] = "auto"
+    threads: int = Field(0, ge=0, description="CPU threads of the engine; 0 lets it choose")
+    input_px: tuple[int, int] | None = Field(
+        None, description="network width and height; default: the manifest's"
+    )
+    confidence: Fraction | None = Field(
+        None, description="detections above this start tracks; default: manifest"
+    )
+    low_confidence: Fraction = Field(0.1, description="detections above this may continue a track")
+    crop: tuple[Fraction, Fraction, Fraction, Fraction] = Field(
+        (0.0, 0.0, 1.0, 1.0), description="x1, y1, x2, y2 of the belt region, as fractions of the picture"
+    )
+    mask: tuple[FractionPoint, ...] = Field(
+        (), description="polygon; a box whose centre is outside is ignored"
+    )
+    iou: Fraction = Field(0.6, description="non-maximum suppression threshold, for models that need it")
+
+    @field_validator("crop")
+    @classmethod
+    def _crop_has_area(cls, crop: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        if crop[2] <= crop[0] or crop[3] <= crop[1]:
+            raise ValueError("crop must be x1, y1, x2, y2 with x1 < x2 and y1 < y2")
+        return crop
+
+    @field_validator("mask")
+    @classmethod
+    def _mask_is_a_polygon(cls, mask: tuple[FractionPoint, ...]) -> tuple[FractionPoint, ...]:
+        if mask and len(mask) < 3:
+            raise ValueError("a mask polygon needs at least three points")
+        return mask
+
+    @field_validator("input_px")
+    @classmethod
+    def _input_fits_stride(cls, size: tuple[int, int] | None) -> tuple[int, int] | None:
+        if size and any(side < 32 or side % 32 for side in size):
+            raise ValueError("width and height must be multiples of 32")
+        return size
+
+
+class DecisionLineSection(Section):
+    """The line at which a parcel is decided: across the belt at `at_mm`, or between two points of the picture."""
+
+    at_mm: float | None = Field(None, description="belt coordinate along travel; needs a calibration")
+    points: tuple[FractionPoint, FractionPoint] | None = Field(
+        None, description="two points, fractions of picture"
+    )
+    anchor: Literal["center", "bottom_center"] = Field("center", description="point of the box that crosses")
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> DecisionLineSection:
+        if (self.at_mm is None) == (self.points is None):
+            raise ValueError("give either at_mm (calibrated belt) or points (two points of the picture)")
+        return self
+
+
+class BeltSection(Section):
+    """How the picture relates to the belt, and how the belt moves."""
+
+    calibration: Path | None = Field(None, description="camera-to-belt calibration file")
+    speed_mm_s: float | None = Field(
+        None, gt=0, le=10_000, description="constant belt speed; needs a calibration"
+    )
+    direction: tuple[float, float] = Field((1.0, 0.0), description="travel in the picture (x right, y down)")
+    decision_line: DecisionLineSection
+
+    @model_validator(mode="after")
+    def _calibration_is_there(self) -> BeltSection:
+        if self.calibration is None and self.decision_line.at_mm is not None:
+            raise ValueError("decision_line.at_mm needs belt.calibration; or give decision_line.points")
+        if self.calibration is None and self.speed_mm_s is not None:
+            raise ValueError(
+                "speed_mm_s needs belt.calibration, else millimetres mean nothing in the picture"
+            )
+        if self.direction == (0.0, 0.0):
+            raise ValueError("direction must not be (0, 0)")
+        return self
+
+
+class TrackSection(Section):
+    """How boxes become identities. All times are seconds, so a changed frame rate changes nothing else."""
+
+    confirm_hits: int = Field(3, ge=1, description="matched frames before a track is believed")
+    lost_s: float = Field(0.6, gt=0, description="a track unseen for longer ends")
+    tentative_s: float = Field(0.25, gt=0, description="an unconfirmed track unseen for longer is forgotten")
+    min_iou: Fraction = Field(0.2, description="overlap of predicted and measured box that may match")
+
+
+class IdentifySection(Section):
+    """How the evidence of a track becomes one parcel."""
+
+    codes: bool = Field(False, description="read barcodes on the parcel (needs about 2 pixels a module)")
+    symbologies: tuple[str, ...] = Field(
+        ("Code128", "QRCode", "DataMatrix"), description="formats to look for"
+    )
+    code_pattern: str | None = Field(None, description="regular expression a code must match to count")
+    code_votes: int = Field(2, ge=1, description="frames that must agree on a code")
+
+
+class TimingSection(Section):
+    """What must fit between the decision line and the diverter, for the deadline."""
+
+    divert_mm: float = Field(
+        2000.0, gt=0, description="from decision line to a lane's point of no return, default"
+    )
+    travel_s: float | None = Field(None, gt=0, description="the same as a time, where belt speed is unknown")
+    actuator_ms: float = Field(150.0, ge=0)
+    plc_scan_ms: float = Field(20.0, ge=0)
+    bridge_ms: float = Field(30.0, ge=0)
+    margin_ms: float = Field(100.0, ge=0)
+
+
+class SortSection(Section):
+    """Which plan decides, and how sure it must be."""
+
+    plan: Path
+    min_hits: int = Field(3, ge=1, description="fewer sightings of a parcel make the decision LOW_CONF")
+    min_class_confidence: Fraction = Field(
+        0.5, description="a class with a smaller share of evidence is LOW_CONF"
+    )
+    timing: TimingSection = TimingSection()
+
+
+class TlsSection(Section):
+    """Transport security towards the broker."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+class PlcSection(Section):
+    """The broker that carries decisions to the PLC gateway."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(1883, ge=1, le=65535)
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    client_id: str | None = Field(None, max_length=64, description="default: edge-sorter-<line>-<cell>")
+    username: str | None = None
+    password_file: Path | None = Field(
+        None, description="file holding the password; never the password itself"
+    )
+    tls: TlsSection | None = None
+    keepalive_s: int = Field(5, ge=1, le=600)
+    connect_timeout_s: float = Field(5.0, gt=0)
+    heartbeat_hz: float = Field(10.0, gt=0, le=50)
+
+
+class JournalSection(Section):
+    """Where a live run writes its journal; a replay writes into its output folder instead."""
+
+    path: Path | None = None
+    max_mb: float = Field(512.0, gt=0, description="a larger journal is rotated once to <path>.1")
+
+
+class Config(Section):
+    """A whole installation: one line, one camera, one model, one plan, one broker."""
+
+    line: LineSection = LineSection()
+    video: VideoSection
+    detect: DetectSection
+    belt: BeltSection
+    track: TrackSection = TrackSection()
+    identify: IdentifySection = IdentifySection()
+    sort: SortSection
+    plc: PlcSection = PlcSection()
+    journal: JournalSection = JournalSection()
+
+    @model_validator(mode="after")
+    def _decision_comes_after_confirmation(self) -> Config:
+        if self.sort.min_hits < self.track.confirm_hits:
+            raise ValueError(
+                "sort.min_hits must be at least track.confirm_hits: unconfirmed tracks never decide"
+            )
+        return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _paths_are_relative_to_the_file(cls, data: object, handler: object, info: ValidationInfo) -> Config:
+        config: Config = handler(data)  # type: ignore[operator]
+        base = (info.context or {}).get("base")
+        return config if base is None else _resolve(config, Path(base))
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: Lists every mistake with its line.
+    """
+    return read_yaml(path, Config, what="configuration", context={"base": path.resolve().parent})
+
+
+def is_file_source(source: str) -> bool:
+    """Tell whether `video.source` names a clip rather than a camera."""
+    return not source.startswith(("rtsp://", "rtsps://", "http://", "https://", "usb:", "gst:"))
+
+
+def _resolve(config: Config, base: Path) -> Config:
+    def at(path: Path | None) -> Path | None:
+        return None if path is None else (base / path.expanduser()).resolve()
+
+    tls = config.plc.tls
+    source = config.video.source
+    return config.model_copy(
+        update={
+            "video": config.video.model_copy(
+                update={"source": str(at(Path(source))) if is_file_source(source) else source}
+            ),
+            "detect": config.detect.model_copy(update={"model": at(config.detect.model)}),
+            "belt": config.belt.model_copy(update={"calibration": at(config.belt.calibration)}),
+            "sort": config.sort.model_copy(update={"plan": at(config.sort.plan)}),
+            "journal": config.journal.model_copy(update={"path": at(config.journal.path)}),
+            "plc": config.plc.model_copy(
+                update={
+                    "password_file": at(config.plc.password_file),
+                    "tls": tls
+                    and tls.model_copy(
+                        update={name: at(getattr(tls, name)) for name in ("ca_file", "cert_file", "key_file")}
+                    ),
+                }
+            ),
+        }
+    )
