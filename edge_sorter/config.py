@@ -45,9 +45,7 @@ class VideoSection(Section):
     size_px: tuple[int, int] | None = Field(None, description="ask a USB camera for this width and height")
     max_width_px: int | None = Field(None, ge=32, description="scale wider pictures down while decoding")
     open_timeout_s: float = Field(10.0, gt=0, description="a camera that never answers fails after this")
-    reconnect_s: tuple[float, float] = Field(
-        (0.5, 10.0), description="first and longest wait between attempts"
-    )
+    reconnect_s: tuple[float, float] = Field((0.5, 10.0), description="first and longest wait between attempts")
     blind: BlindSection = BlindSection()
 
 
@@ -57,19 +55,13 @@ class DetectSection(Section):
     model: Path
     engine: Literal["auto", "openvino", "onnxruntime", "tensorrt"] = "auto"
     threads: int = Field(0, ge=0, description="CPU threads of the engine; 0 lets it choose")
-    input_px: tuple[int, int] | None = Field(
-        None, description="network width and height; default: the manifest's"
-    )
-    confidence: Fraction | None = Field(
-        None, description="detections above this start tracks; default: manifest"
-    )
+    input_px: tuple[int, int] | None = Field(None, description="network width and height; default: the manifest's")
+    confidence: Fraction | None = Field(None, description="detections above this start tracks; default: manifest")
     low_confidence: Fraction = Field(0.1, description="detections above this may continue a track")
     crop: tuple[Fraction, Fraction, Fraction, Fraction] = Field(
         (0.0, 0.0, 1.0, 1.0), description="x1, y1, x2, y2 of the belt region, as fractions of the picture"
     )
-    mask: tuple[FractionPoint, ...] = Field(
-        (), description="polygon; a box whose centre is outside is ignored"
-    )
+    mask: tuple[FractionPoint, ...] = Field((), description="polygon; a box whose centre is outside is ignored")
     iou: Fraction = Field(0.6, description="non-maximum suppression threshold, for models that need it")
 
     @field_validator("crop")
@@ -98,9 +90,7 @@ class DecisionLineSection(Section):
     """The line at which a parcel is decided: across the belt at `at_mm`, or between two points of the picture."""
 
     at_mm: float | None = Field(None, description="belt coordinate along travel; needs a calibration")
-    points: tuple[FractionPoint, FractionPoint] | None = Field(
-        None, description="two points, fractions of picture"
-    )
+    points: tuple[FractionPoint, FractionPoint] | None = Field(None, description="two points, fractions of picture")
     anchor: Literal["center", "bottom_center"] = Field("center", description="point of the box that crosses")
 
     @model_validator(mode="after")
@@ -114,9 +104,7 @@ class BeltSection(Section):
     """How the picture relates to the belt, and how the belt moves."""
 
     calibration: Path | None = Field(None, description="camera-to-belt calibration file")
-    speed_mm_s: float | None = Field(
-        None, gt=0, le=10_000, description="constant belt speed; needs a calibration"
-    )
+    speed_mm_s: float | None = Field(None, gt=0, le=10_000, description="constant belt speed; needs a calibration")
     direction: tuple[float, float] = Field((1.0, 0.0), description="travel in the picture (x right, y down)")
     decision_line: DecisionLineSection
 
@@ -125,9 +113,7 @@ class BeltSection(Section):
         if self.calibration is None and self.decision_line.at_mm is not None:
             raise ValueError("decision_line.at_mm needs belt.calibration; or give decision_line.points")
         if self.calibration is None and self.speed_mm_s is not None:
-            raise ValueError(
-                "speed_mm_s needs belt.calibration, else millimetres mean nothing in the picture"
-            )
+            raise ValueError("speed_mm_s needs belt.calibration, else millimetres mean nothing in the picture")
         if self.direction == (0.0, 0.0):
             raise ValueError("direction must not be (0, 0)")
         return self
@@ -146,9 +132,7 @@ class IdentifySection(Section):
     """How the evidence of a track becomes one parcel."""
 
     codes: bool = Field(False, description="read barcodes on the parcel (needs about 2 pixels a module)")
-    symbologies: tuple[str, ...] = Field(
-        ("Code128", "QRCode", "DataMatrix"), description="formats to look for"
-    )
+    symbologies: tuple[str, ...] = Field(("Code128", "QRCode", "DataMatrix"), description="formats to look for")
     code_pattern: str | None = Field(None, description="regular expression a code must match to count")
     code_votes: int = Field(2, ge=1, description="frames that must agree on a code")
 
@@ -156,9 +140,7 @@ class IdentifySection(Section):
 class TimingSection(Section):
     """What must fit between the decision line and the diverter, for the deadline."""
 
-    divert_mm: float = Field(
-        2000.0, gt=0, description="from decision line to a lane's point of no return, default"
-    )
+    divert_mm: float = Field(2000.0, gt=0, description="from decision line to a lane's point of no return, default")
     travel_s: float | None = Field(None, gt=0, description="the same as a time, where belt speed is unknown")
     actuator_ms: float = Field(150.0, ge=0)
     plc_scan_ms: float = Field(20.0, ge=0)
@@ -171,9 +153,7 @@ class SortSection(Section):
 
     plan: Path
     min_hits: int = Field(3, ge=1, description="fewer sightings of a parcel make the decision LOW_CONF")
-    min_class_confidence: Fraction = Field(
-        0.5, description="a class with a smaller share of evidence is LOW_CONF"
-    )
+    min_class_confidence: Fraction = Field(0.5, description="a class with a smaller share of evidence is LOW_CONF")
     timing: TimingSection = TimingSection()
 
 
@@ -193,9 +173,7 @@ class PlcSection(Section):
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     client_id: str | None = Field(None, max_length=64, description="default: edge-sorter-<line>-<cell>")
     username: str | None = None
-    password_file: Path | None = Field(
-        None, description="file holding the password; never the password itself"
-    )
+    password_file: Path | None = Field(None, description="file holding the password; never the password itself")
     tls: TlsSection | None = None
     keepalive_s: int = Field(5, ge=1, le=600)
     connect_timeout_s: float = Field(5.0, gt=0)
@@ -225,9 +203,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _decision_comes_after_confirmation(self) -> Config:
         if self.sort.min_hits < self.track.confirm_hits:
-            raise ValueError(
-                "sort.min_hits must be at least track.confirm_hits: unconfirmed tracks never decide"
-            )
+            raise ValueError("sort.min_hits must be at least track.confirm_hits: unconfirmed tracks never decide")
         return self
 
     @model_validator(mode="wrap")

@@ -74,8 +74,7 @@ class Detections:
         class_id = np.array(self.class_id, dtype=np.int64).reshape(-1)
         if not len(xyxy) == len(confidence) == len(class_id):
             raise ValueError(
-                f"columns differ in length: xyxy {len(xyxy)}, confidence {len(confidence)}, "
-                f"class_id {len(class_id)}"
+                f"columns differ in length: xyxy {len(xyxy)}, confidence {len(confidence)}, class_id {len(class_id)}"
             )
         if not np.isfinite(xyxy).all() or not np.isfinite(confidence).all():
             raise ValueError("boxes and confidences must be finite")
@@ -93,9 +92,7 @@ class Detections:
     @staticmethod
     def empty(captured_ns: int) -> Detections:
         """Return detections of a frame in which nothing was found."""
-        return Detections(
-            captured_ns, np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64)
-        )
+        return Detections(captured_ns, np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
 
 
 class TrackState(str, Enum):

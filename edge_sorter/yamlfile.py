@@ -28,9 +28,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def read_yaml(
-    path: Path, model: type[Model], *, what: str = "file", context: dict[str, Any] | None = None
-) -> Model:
+def read_yaml(path: Path, model: type[Model], *, what: str = "file", context: dict[str, Any] | None = None) -> Model:
     """Read one YAML file into `model`.
 
     Args:
@@ -62,18 +60,14 @@ def _line_order(problem: str) -> tuple[int, str]:
 def _parse(path: Path, what: str) -> tuple[yaml.Node | None, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ConfigError(
-                f"{what} {path} is larger than {MAX_BYTES} bytes; this is not a hand-written {what}"
-            )
+            raise ConfigError(f"{what} {path} is larger than {MAX_BYTES} bytes; this is not a hand-written {what}")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{what} {path} does not exist") from None
     except IsADirectoryError:
         raise ConfigError(f"{what} {path} is a folder, not a file") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{what} {path} is not UTF-8 text (byte {error.start}); is it a YAML file?"
-        ) from None
+        raise ConfigError(f"{what} {path} is not UTF-8 text (byte {error.start}); is it a YAML file?") from None
     except OSError as error:
         raise ConfigError(f"{what} {path} cannot be read: {error.strerror}") from None
     try:
@@ -82,9 +76,7 @@ def _parse(path: Path, what: str) -> tuple[yaml.Node | None, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(
-            f"{what} {path} is not valid YAML: {at}{getattr(error, 'problem', error)}"
-        ) from None
+        raise ConfigError(f"{what} {path} is not valid YAML: {at}{getattr(error, 'problem', error)}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{what} {path} must be a mapping of keys to values, found {type(data).__name__}")
     duplicates = tuple(_duplicate_keys(node))
