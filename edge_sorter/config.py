@@ -40,7 +40,9 @@ class BlindSection(Section):
 class VideoSection(Section):
     """Where frames come from."""
 
-    source: str = Field(min_length=1, description="clip path, rtsp://..., usb:0, or gst:<pipeline>")
+    source: str | None = Field(
+        None, min_length=1, description="clip path, rtsp://..., usb:0, or gst:<pipeline>; `replay CLIP` needs none"
+    )
     fps: float | None = Field(None, gt=0, le=1000, description="ask a USB camera for this rate")
     size_px: tuple[int, int] | None = Field(None, description="ask a USB camera for this width and height")
     max_width_px: int | None = Field(None, ge=32, description="scale wider pictures down while decoding")
@@ -191,7 +193,7 @@ class Config(Section):
     """A whole installation: one line, one camera, one model, one plan, one broker."""
 
     line: LineSection = LineSection()
-    video: VideoSection
+    video: VideoSection = VideoSection()
     detect: DetectSection
     belt: BeltSection
     track: TrackSection = TrackSection()
@@ -234,11 +236,11 @@ def _resolve(config: Config, base: Path) -> Config:
 
     tls = config.plc.tls
     source = config.video.source
+    if source is not None and is_file_source(source):
+        source = str(at(Path(source)))
     return config.model_copy(
         update={
-            "video": config.video.model_copy(
-                update={"source": str(at(Path(source))) if is_file_source(source) else source}
-            ),
+            "video": config.video.model_copy(update={"source": source}),
             "detect": config.detect.model_copy(update={"model": at(config.detect.model)}),
             "belt": config.belt.model_copy(update={"calibration": at(config.belt.calibration)}),
             "sort": config.sort.model_copy(update={"plan": at(config.sort.plan)}),

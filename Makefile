@@ -1,0 +1,56 @@
+# Two commands set up everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+DEBIAN_PACKAGES := mosquitto mosquitto-clients
+
+.PHONY: help demo test check lint format system clean
+
+help:  ## Show what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo "edge_sorter needs Python 3.10 or newer; name one with: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo "cannot make a virtual environment; on Debian/Ubuntu: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.runtime: requirements.txt pyproject.toml | $(VENV)/bin/python
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-compile -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.runtime
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.runtime  ## Sort the parcels of the demo clip, decisions over MQTT (CPU only, nothing else needed)
+	$(PY) -m edge_sorter demo
+
+test: $(VENV)/.dev system  ## Everything: lint, types, unit tests, real broker, real clips where present
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest
+
+check: $(VENV)/.dev  ## The quick loop: lint, types, unit tests
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest -q -m "not slow and not broker"
+
+lint: $(VENV)/.dev  ## Lint only
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: $(VENV)/.dev  ## Format and fix imports
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+system:  # Debian packages that tests use; without them those tests skip and say so
+	@command -v mosquitto >/dev/null && command -v mosquitto_sub >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(DEBIAN_PACKAGES) >/dev/null; \
+		else \
+			echo "Tests with a real broker will be skipped. To run them: apt-get install $(DEBIAN_PACKAGES)"; \
+		fi; } || echo "could not install $(DEBIAN_PACKAGES); tests with a real broker will be skipped"
+
+clean:  ## Remove the virtual environment and outputs
+	rm -rf $(VENV) out build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,284 @@
+"""The `edge-sorter` command: thin over the rooms, and the one place that prints, handles signals and exits."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from edge_sorter import __version__
+from edge_sorter.errors import EdgeSorterError
+
+app = typer.Typer(
+    name="edge-sorter",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Conveyor video in, one sort decision per parcel out over MQTT, before its divert deadline.",
+    epilog="Start with `edge-sorter demo`. Not a safety function: E-stop and guards belong to the safety PLC.",
+)
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", metavar="FILE", help="Configuration of the line, e.g. configs/demo/line.yaml")
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", help="Write decisions.jsonl, journal.jsonl, report.json and annotated.mp4 here"
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output, nothing else")]
+
+_errors = Console(stderr=True, soft_wrap=True)
+
+
+class Stop:
+    """Turns SIGINT and SIGTERM into a question the main loop asks: `stopped()`. A second signal ends at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    @contextmanager
+    def installed(self) -> Iterator[Stop]:
+        """Handle both signals while the block runs."""
+        before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @property
+    def exit_code(self) -> int:
+        """0 after SIGTERM, as a service should; 130 after Ctrl-C, as a shell expects."""
+        return 130 if self.signal == signal.SIGINT else 0
+
+
+@app.callback()
+def _common(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, frame by frame")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave", is_eager=True)] = False,
+) -> None:
+    if version:
+        sys.stdout.write(f"edge-sorter {__version__}\n")
+        raise typer.Exit
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    for chatty in ("amqtt", "transitions", "asyncio", "libav"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+
+
+@app.command()
+def demo(
+    out: OutOption = Path("out/demo"),
+    fast: Annotated[bool, typer.Option("--fast", help="Run as fast as possible instead of in real time")] = False,
+    video: Annotated[bool, typer.Option(help="Write annotated.mp4 at the end")] = True,
+) -> None:
+    """Sort the parcels of the demo clip and watch the decisions arrive over MQTT.
+
+    Starts an MQTT broker inside this process, replays configs/demo/demo.mp4 through the whole product, listens on the
+    broker as a PLC gateway would, and compares what it heard with the clip's exact truth. Needs no GPU and no server.
+    """
+    from edge_sorter.replay.demo import run_demo
+
+    with Stop().installed() as stop:
+        run_demo(Console(), out_dir=out, fast=fast, video=video, stopped=stop)
+    raise typer.Exit(stop.exit_code)
+
+
+@app.command()
+def run(config: ConfigOption) -> None:
+    """Sort live: camera in, decisions out over MQTT, until SIGTERM or Ctrl-C.
+
+    A clip as video.source is played in real time, as if it were a camera; its messages are marked as replay.
+    """
+    from edge_sorter.config import load_config
+    from edge_sorter.live import run_live
+
+    with Stop().installed() as stop:
+        counts = run_live(load_config(config), stopped=stop)
+    _errors.print(f"ended after {counts.frames} frames, {sum(counts.published.values())} decisions", style="dim")
+    raise typer.Exit(stop.exit_code)
+
+
+@app.command()
+def replay(
+    clip: Annotated[Path, typer.Argument(help="A video clip, or the journal.jsonl of an earlier run")],
+    config: ConfigOption,
+    truth: Annotated[
+        Path | None, typer.Option("--truth", metavar="FILE", help="Compare decisions with this truth")
+    ] = None,
+    out: OutOption = None,
+    realtime: Annotated[bool, typer.Option("--realtime", help="Pace the clip as a camera would")] = False,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Send decisions to the broker of the configuration")
+    ] = False,
+    repeat: Annotated[int, typer.Option(min=1, help="Play the clip this many times as one recording")] = 1,
+    video: Annotated[bool, typer.Option(help="Write annotated.mp4 into --out")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a recorded clip through the same program as a live line, and report.
+
+    Every frame is looked at; nothing is dropped. A journal is decided again from its recorded detections, and the
+    command fails (exit 1) unless every decision comes out byte for byte the same.
+    """
+    from edge_sorter.config import load_config
+    from edge_sorter.replay import ReplayOptions, replay_clip
+    from edge_sorter.replay.report import show_report
+
+    settings = load_config(config)
+    if clip.suffix == ".jsonl":
+        return _replay_journal(settings, clip, out, as_json=as_json)
+    options = ReplayOptions(out_dir=out, realtime=realtime, repeat=repeat, truth=truth, video=video)
+    with Stop().installed() as stop, _progress(quiet=as_json) as progress:
+        if publish:
+            from edge_sorter.live import replay_published
+
+            result = replay_published(
+                settings, clip, config_name=str(config), options=options, progress=progress, stopped=stop
+            )
+        else:
+            result = replay_clip(
+                settings, clip, config_name=str(config), options=options, progress=progress, stopped=stop
+            )
+    if as_json:
+        sys.stdout.write(json.dumps(result.report) + "\n")
+    else:
+        console = Console()
+        show_report(console, result.report)
+        if out:
+            console.print(f"written to [bold]{out}[/]: " + ", ".join(sorted(p.name for p in out.iterdir())))
+    raise typer.Exit(stop.exit_code)
+
+
+def _replay_journal(settings: Any, path: Path, out: Path | None, *, as_json: bool) -> None:
+    from edge_sorter.replay import replay_journal
+
+    decisions, differ = replay_journal(settings, path, out_dir=out)
+    if as_json:
+        sys.stdout.write(json.dumps({"decisions": decisions, "differ": differ}) + "\n")
+    else:
+        same = (
+            "all byte-identical to the recorded ones"
+            if not differ
+            else f"[red]{differ} differ from the recorded ones[/]"
+        )
+        Console().print(f"{decisions} decisions made again from {path.name}: {same}")
+    raise typer.Exit(1 if differ else 0)
+
+
+@app.command()
+def check(config: ConfigOption, as_json: JsonOption = False) -> None:
+    """Check a configuration with its calibration, model and sort plan; lists every mistake at once.
+
+    Exit code 0 when all is well, 78 for a wrong configuration or plan, 70 for a wrong model.
+    """
+    from edge_sorter.check import check_installation
+
+    findings = check_installation(config)
+    if as_json:
+        sys.stdout.write(json.dumps({"facts": findings.facts, "errors": [str(e) for e in findings.errors]}) + "\n")
+    else:
+        console = Console(soft_wrap=True)
+        for part, fact in findings.facts.items():
+            console.print(f"[green]ok[/]  {part}: {escape(fact)}", highlight=False)
+        for error in findings.errors:
+            _errors.print(f"[red]bad[/] {escape(str(error))}", highlight=False)
+    raise typer.Exit(findings.exit_code)
+
+
+@app.command()
+def listen(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Take broker and topics from here")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Broker host, without --config")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Broker port, without --config")] = 1883,
+    replays: Annotated[bool, typer.Option(help="Also show what replays and the demo publish")] = True,
+    heartbeats: Annotated[bool, typer.Option(help="Also show heartbeats")] = False,
+    count: Annotated[int, typer.Option(min=0, help="Leave after this many decisions; 0 never")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a PLC gateway would see on the broker: decisions, states, heartbeats."""
+    from edge_sorter.live import listen_to
+
+    with Stop().installed() as stop:
+        listen_to(
+            config,
+            host=host,
+            port=port,
+            replays=replays,
+            heartbeats=heartbeats,
+            count=count,
+            as_json=as_json,
+            stopped=stop,
+        )
+    raise typer.Exit(stop.exit_code)
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Any]:
+    """Yield a progress callback drawn on standard error; silent when `quiet` or not on a terminal."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[fps]}"),
+        TimeRemainingColumn(),
+        console=_errors,
+        disable=quiet or not _errors.is_terminal,
+        transient=True,
+    )
+    tasks: dict[str, Any] = {}
+
+    def show(what: str, done: int, total: int | None) -> None:
+        if what not in tasks:
+            tasks[what] = bar.add_task(what, total=total, fps="")
+        speed = bar.tasks[tasks[what]].speed
+        bar.update(tasks[what], completed=done, fps=f"{speed:.0f} frames/s" if speed else "")
+
+    with bar:
+        yield show
+
+
+def main() -> None:
+    """Run the command line; every error of ours ends in one message and its own exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.exceptions.Abort:
+        code = 130
+    except KeyboardInterrupt:
+        code = 130
+    except EdgeSorterError as error:
+        _errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
+        code = error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

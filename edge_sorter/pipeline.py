@@ -1,0 +1,203 @@
+"""The product in one place: what happens to a frame, and the loop that feeds frames until told to stop.
+
+`Pipeline.step` is four calls in the order of the data: detect, track, identify, sort. Live runs, replays, benchmarks,
+the demo and the tests all call it. `run` adds the surroundings of a real line: a source that may go blind, a publisher
+that may be offline, a journal. Both are single-threaded on purpose; only sources and the MQTT client own threads.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from edge_sorter.belt import Belt, open_belt
+from edge_sorter.clock import Clock, stopwatch_ns
+from edge_sorter.config import Config
+from edge_sorter.detect import Detector
+from edge_sorter.identify import CodeReader, Identifier
+from edge_sorter.plc import PublishResult
+from edge_sorter.sort import Router, SortPlan
+from edge_sorter.track import Tracker
+from edge_sorter.types import Blind, CodeRead, Detections, Frame, SortDecision, Step, Track
+from edge_sorter.video import FrameSource, HealthMonitor
+
+log = logging.getLogger(__name__)
+
+ReadCodes = Callable[[tuple[Track, ...]], tuple[CodeRead, ...]]
+
+
+class Pipeline:
+    """Frames in, steps out. All state lives in the tracker, the identifier and the router it is made of."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        detector: Detector | None,
+        plan: SortPlan,
+        image_size_px: tuple[int, int],
+        boot_id: str,
+        classes: tuple[str, ...],
+        high_confidence: float,
+    ) -> None:
+        self.belt: Belt = open_belt(config.belt, image_size_px=image_size_px)
+        self.detector = detector
+        self.tracker = Tracker(
+            config.track, high_confidence=high_confidence, shift=self.belt.map.shift if self.belt.map else None
+        )
+        self.reader = CodeReader(config.identify)
+        self.identifier = Identifier(
+            config.identify, classes=classes, belt_map=self.belt.map, image_size_px=image_size_px
+        )
+        self.router = Router(config.sort, plan=plan, line=self.belt.line, belt=self.belt, boot_id=boot_id)
+
+    def step(self, frame: Frame) -> Step:
+        """Take one frame all the way to decisions.
+
+        Frames must come in the order of their `captured_ns`; any may be missing.
+
+        Raises:
+            EngineError: The inference engine failed.
+        """
+        if self.detector is None:
+            raise ValueError("this pipeline replays a journal and has no detector")
+        detections = self.detector.detect(frame)
+        return self.decide(
+            frame.index,
+            detections,
+            travel_mm=self.belt.motion.travel_mm(frame.captured_ns),
+            read=lambda tracks: self.reader.read(frame, tracks),
+            stage_ns=dict(self.detector.stage_ns),
+        )
+
+    def decide(
+        self,
+        index: int,
+        detections: Detections,
+        *,
+        travel_mm: float | None,
+        read: ReadCodes,
+        stage_ns: dict[str, int] | None = None,
+    ) -> Step:
+        """Do everything that follows detection; a journal replay starts here with recorded detections and reads."""
+        at_ns = detections.captured_ns
+        marks = [stopwatch_ns()]
+        tracks = self.tracker.update(detections, travel_mm=travel_mm)
+        marks.append(stopwatch_ns())
+        reads = read(tracks)
+        parcels = self.identifier.update(tracks, reads)
+        marks.append(stopwatch_ns())
+        decisions = self.router.update(parcels, captured_ns=at_ns, travel_mm=travel_mm)
+        marks.append(stopwatch_ns())
+        spent = stage_ns if stage_ns is not None else {}
+        spent |= {name: marks[i + 1] - marks[i] for i, name in enumerate(("track", "identify", "sort"))}
+        return Step(index, at_ns, travel_mm, detections, reads, tracks, parcels, decisions, spent)
+
+
+class Publisher(Protocol):
+    """What the loop needs of a PLC link."""
+
+    def publish(self, decision: SortDecision) -> PublishResult:
+        """Send one decision now or say why not; never queues."""
+
+    def state(self, state: str, *, cause: str | None = None) -> None:
+        """Announce the state of this line."""
+
+    def tick(self, now_ns: int) -> None:
+        """Send what is due, such as the heartbeat; called on every turn of the loop."""
+
+
+class Observer(Protocol):
+    """Somebody who looks on without influencing anything: journal, report, screen."""
+
+    def on_step(self, step: Step, results: tuple[PublishResult, ...], publish_ns: int) -> None:
+        """See one step, what became of its decisions, and how long publishing took."""
+
+    def on_blind(self, blind: Blind) -> None:
+        """See that there was no usable picture."""
+
+
+@dataclass
+class RunCounts:
+    """What a run did, for its last line."""
+
+    frames: int = 0
+    blind: dict[str, int] = field(default_factory=dict)
+    published: dict[str, int] = field(default_factory=dict)
+
+
+def run(
+    source: FrameSource,
+    pipeline: Pipeline,
+    publisher: Publisher,
+    *,
+    clock: Clock,
+    health: HealthMonitor,
+    observers: tuple[Observer, ...] = (),
+    stopped: Callable[[], bool] = lambda: False,
+) -> RunCounts:
+    """Feed a source through a pipeline until it ends or `stopped()` says so.
+
+    A frame that the health monitor finds unusable is never looked at: the line is announced DEGRADED with the
+    reason, and RUNNING again once the picture recovers.
+    """
+    counts = RunCounts()
+    blind_since: Blind | None = None
+    publisher.state("RUNNING")
+    for item in source:
+        publisher.tick(clock.now_ns())
+        if stopped():
+            break
+        if item is None:
+            continue
+        blind = item if isinstance(item, Blind) else _unusable(item, health)
+        if blind is not None:
+            counts.blind[blind.reason] = counts.blind.get(blind.reason, 0) + 1
+            if blind_since is None or blind_since.reason != blind.reason:
+                log.warning("blind: %s", blind.reason)
+                publisher.state("DEGRADED", cause=blind.reason)
+                blind_since = blind
+            for observer in observers:
+                observer.on_blind(blind)
+            continue
+        if blind_since is not None:
+            log.info("sees again after %s", blind_since.reason)
+            publisher.state("RUNNING", cause=f"recovered from {blind_since.reason}")
+            blind_since = None
+        assert isinstance(item, Frame)
+        step = pipeline.step(item)
+        began_ns = stopwatch_ns()
+        results = tuple(publisher.publish(decision) for decision in step.decisions)
+        publish_ns = stopwatch_ns() - began_ns
+        counts.frames += 1
+        for result in results:
+            counts.published[result.value] = counts.published.get(result.value, 0) + 1
+        for observer in observers:
+            observer.on_step(step, results, publish_ns)
+    return counts
+
+
+def _unusable(frame: Frame, health: HealthMonitor) -> Blind | None:
+    reason = health.check(frame)
+    return None if reason is None else Blind(frame.captured_ns, reason)
+
+
+def open_pipeline(
+    config: Config, *, detector: Detector, plan: SortPlan, image_size_px: tuple[int, int], boot_id: str
+) -> Pipeline:
+    """Put a pipeline together for pictures of one size.
+
+    Raises:
+        ConfigError: The calibration is wrong.
+    """
+    return Pipeline(
+        config,
+        detector=detector,
+        plan=plan,
+        image_size_px=image_size_px,
+        boot_id=boot_id,
+        classes=detector.classes,
+        high_confidence=detector.high_confidence,
+    )

@@ -1,0 +1,288 @@
+"""Runs a clip, or a journal of an earlier run, through the very pipeline a live line uses.
+
+A clip gives decisions, a journal, a report and an annotated video; a journal gives the same decisions again, byte for
+byte, and says so if they differ.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from edge_sorter.atomic import write_text
+from edge_sorter.clock import Clock, FileClock, ReplayClock, stopwatch_ns
+from edge_sorter.config import Config
+from edge_sorter.detect import Detector, open_detector
+from edge_sorter.errors import JournalError
+from edge_sorter.journal import Journal, JournalWriter, decision_record, dump_line
+from edge_sorter.pipeline import Pipeline, Publisher, open_pipeline, run
+from edge_sorter.plc import MemoryPublisher, PublishResult
+from edge_sorter.replay.annotate import Overlay, annotate
+from edge_sorter.replay.report import Collector, build_report, write_report
+from edge_sorter.replay.truth import judge, load_truth
+from edge_sorter.sort import SortPlan, load_plan
+from edge_sorter.types import Blind, Frame, SortDecision, Step
+from edge_sorter.video import FrameSource, HealthMonitor, open_source
+
+REPLAY_BOOT_ID = "REPLAY"
+"""Replays that nobody listens to share one boot id, so that their decisions compare byte for byte."""
+
+Progress = Callable[[str, int, "int | None"], None]
+"""Called with what is being done, how many frames of it are done, and of how many if that is known."""
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """How to replay a clip."""
+
+    out_dir: Path | None = None
+    realtime: bool = False
+    repeat: int = 1
+    truth: Path | None = None
+    video: bool = True
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """What a replay gave: the report, and every decision in order."""
+
+    report: dict[str, Any]
+    decisions: tuple[SortDecision, ...]
+    interrupted: bool = False
+
+
+class _Repeated:
+    """A clip played several times over as one long recording; index and time keep rising."""
+
+    def __init__(self, open_once: Callable[[], FrameSource], times: int) -> None:
+        self._open, self._times = open_once, times
+        self._source = open_once()
+        self.name, self.size_px, self.fps = self._source.name, self._source.size_px, self._source.fps
+        total = self._source.frames_total
+        self.frames_total = None if total is None else total * times
+        self.drops: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[Frame | Blind | None]:
+        index = at_ns = 0
+        gap_ns = round(1e9 / (self.fps or 25))
+        for turn in range(self._times):
+            if turn:
+                self._source = self._open()
+            first_index, first_ns = index, at_ns
+            with self._source as source:
+                for item in source:
+                    if isinstance(item, Frame):
+                        index, at_ns = first_index + item.index + 1, first_ns + item.captured_ns + gap_ns
+                        yield Frame(first_index + item.index, first_ns + item.captured_ns, item.image)
+                    else:
+                        yield item
+
+    def close(self) -> None:
+        self._source.close()
+
+    def __enter__(self) -> _Repeated:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Recorder:
+    """Observer of a replay: journal, counters, latency, progress."""
+
+    def __init__(
+        self, journal: JournalWriter | None, clock: Clock, *, paced: bool, on_frame: Callable[[int], None]
+    ) -> None:
+        self.collector = Collector()
+        self.decisions: list[SortDecision] = []
+        self.last_ns = 0
+        self._journal, self._clock, self._paced, self._on_frame = journal, clock, paced, on_frame
+
+    def on_step(self, step: Step, results: tuple[PublishResult, ...], publish_ns: int) -> None:
+        self.collector.on_step(step, results, publish_ns)
+        if step.decisions:
+            # Unpaced, a frame is captured the moment its turn comes: what counts is the work done since.
+            worked_ns = sum(step.stage_ns.values()) + publish_ns
+            since_ns = self._clock.now_ns() - step.captured_ns if self._paced else worked_ns
+            self.collector.capture_to_publish.record(since_ns)
+        self.decisions += step.decisions
+        self.last_ns = step.captured_ns
+        if self._journal:
+            self._journal.write(step)
+        self._on_frame(self.collector.frames)
+
+    def on_blind(self, blind: Blind) -> None:
+        self.collector.on_blind(blind)
+
+
+def replay_clip(
+    config: Config,
+    clip: Path,
+    *,
+    config_name: str,
+    options: ReplayOptions,
+    publisher: Publisher | None = None,
+    boot_id: str = REPLAY_BOOT_ID,
+    progress: Progress = lambda *_: None,
+    stopped: Callable[[], bool] = lambda: False,
+    clock: Clock | None = None,
+) -> ReplayResult:
+    """Replay one clip; with `options.out_dir`, leave decisions.jsonl, journal.jsonl, report.json and annotated.mp4.
+
+    Raises:
+        EdgeSorterError: Anything wrong with the clip, the model, the plan, the truth or the output folder.
+    """
+    truth = load_truth(options.truth) if options.truth else None
+    section = config.video.model_copy(update={"source": str(clip)})
+    clock = clock or (FileClock() if options.realtime else ReplayClock())
+
+    def open_once() -> FrameSource:
+        return open_source(section, clock=clock, realtime=options.realtime)
+
+    with ExitStack() as stack:
+        detector = stack.enter_context(open_detector(config.detect))
+        plan = load_plan(config.sort.plan, classes=detector.classes)
+        source = stack.enter_context(open_once() if options.repeat == 1 else _Repeated(open_once, options.repeat))
+        pipeline = open_pipeline(config, detector=detector, plan=plan, image_size_px=source.size_px, boot_id=boot_id)
+        journal = None
+        if options.out_dir:
+            header = journal_header(detector, plan, boot_id=boot_id, size_px=source.size_px, source=clip.name)
+            journal = stack.enter_context(JournalWriter(options.out_dir / "journal.jsonl", header=header))
+        total = source.frames_total
+        recorder = _Recorder(journal, clock, paced=options.realtime, on_frame=lambda n: progress("replay", n, total))
+        began_ns = stopwatch_ns()
+        run(
+            source,
+            pipeline,
+            publisher or MemoryPublisher(),
+            clock=clock,
+            health=HealthMonitor(config.video.blind),
+            observers=(recorder,),
+            stopped=stopped,
+        )
+        wall_s = (stopwatch_ns() - began_ns) / 1e9
+        report = build_report(
+            recorder.collector,
+            clip=str(clip),
+            config=config_name,
+            detector=detector.description,
+            plan=plan.name,
+            wall_s=wall_s,
+            video_s=recorder.last_ns / 1e9,
+            dropped=dict(source.drops),
+            mode="real time" if options.realtime else "as fast as possible",
+            verdict=judge(truth, recorder.decisions, lane_of=plan.lane_of) if truth else None,
+            rss_mb=peak_rss_mb(),
+        )
+        overlay = _overlay(pipeline, detector, plan)
+        size_px, fps = source.size_px, source.fps or 25.0
+    if options.out_dir:
+        _write_outputs(options.out_dir, recorder.decisions, report)
+        if options.video and options.repeat == 1 and not stopped():
+            annotate_journal(
+                config, clip, options.out_dir, overlay=overlay, size_px=size_px, fps=fps, progress=progress
+            )
+    return ReplayResult(report, tuple(recorder.decisions), interrupted=stopped())
+
+
+def journal_header(
+    detector: Detector, plan: SortPlan, *, boot_id: str, size_px: tuple[int, int], source: str
+) -> dict[str, Any]:
+    """Return what a journal must say about who decided, for a replay to decide alike."""
+    return {
+        "boot_id": boot_id,
+        "source": source,
+        "image_size_px": list(size_px),
+        "classes": list(detector.classes),
+        "high_confidence": detector.high_confidence,
+        "model": detector.description,
+        "plan": plan.name,
+    }
+
+
+def replay_journal(config: Config, path: Path, *, out_dir: Path | None = None) -> tuple[int, int]:
+    """Decide a journal's recorded detections again.
+
+    Returns:
+        Number of decisions, and how many of them differ from the recorded ones (0 means byte-identical).
+
+    Raises:
+        JournalError: The journal is damaged, or was made with another sort plan.
+    """
+    journal = Journal(path)
+    header = journal.header
+    classes = tuple(header["classes"])
+    plan = load_plan(config.sort.plan, classes=classes)
+    if plan.name != header["plan"]:
+        raise JournalError(f"journal {path} was made with plan {header['plan']}, the configuration has {plan.name}")
+    pipeline = Pipeline(
+        config,
+        detector=None,
+        plan=plan,
+        image_size_px=tuple(header["image_size_px"]),
+        boot_id=header["boot_id"],
+        classes=classes,
+        high_confidence=header["high_confidence"],
+    )
+    recorded: list[str] = []
+    again: list[str] = []
+    for entry in journal:
+        reads = entry.reads
+        step = pipeline.decide(entry.index, entry.detections, travel_mm=entry.travel_mm, read=lambda _, r=reads: r)  # type: ignore[misc]
+        recorded += map(dump_line, entry.decisions)
+        again += (dump_line(decision_record(decision)) for decision in step.decisions)
+    if out_dir:
+        write_text(out_dir / "decisions.jsonl", "".join(again))
+    differ = sum(a != b for a, b in zip(recorded, again)) + abs(len(recorded) - len(again))  # noqa: B905
+    return len(again), differ
+
+
+def annotate_journal(
+    config: Config,
+    clip: Path,
+    out_dir: Path,
+    *,
+    overlay: Overlay,
+    size_px: tuple[int, int],
+    fps: float,
+    progress: Progress,
+) -> None:
+    """Write annotated.mp4 from the journal beside it."""
+    section = config.video.model_copy(update={"source": str(clip)})
+    with open_source(section, clock=ReplayClock()) as source:
+        total = source.frames_total
+        annotate(
+            (item for item in source if isinstance(item, Frame)),
+            Journal(out_dir / "journal.jsonl"),
+            out_dir / "annotated.mp4",
+            overlay=overlay,
+            size_px=size_px,
+            fps=fps,
+            progress=lambda n: progress("annotate", n, total),
+        )
+
+
+def peak_rss_mb() -> float:
+    """Return the largest resident memory this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _overlay(pipeline: Pipeline, detector: Detector, plan: SortPlan) -> Overlay:
+    return Overlay(
+        line_px=pipeline.belt.line.ends_px,
+        classes=detector.classes,
+        lanes=tuple(lane.id for lane in plan.lanes),
+        exceptions=frozenset((plan.exception, plan.default)),
+    )
+
+
+def _write_outputs(out_dir: Path, decisions: list[SortDecision], report: dict[str, Any]) -> None:
+    write_text(out_dir / "decisions.jsonl", "".join(dump_line(decision_record(decision)) for decision in decisions))
+    write_report(out_dir / "report.json", report)

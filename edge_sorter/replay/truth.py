@@ -1,0 +1,161 @@
+"""A clip's known truth, and the verdict on decisions made from it.
+
+Two kinds of truth are read: `edge_sorter.truth/1` (every parcel with class, size and the second it crosses the line)
+and a plain count (`{"count": 13}`, optionally with `crossing_frames`), as people make by hand for real footage.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge_sorter.errors import ConfigError
+from edge_sorter.types import SortDecision
+
+MATCH_WITHIN_S = 0.35
+"""A decision belongs to the parcel whose crossing is nearest in time, up to this; half of a dense line's pitch."""
+
+LaneOf = Callable[[str, tuple[float, float], float], str]
+"""Class name, (length, width) in mm and height in mm -> the lane the plan wants."""
+
+
+@dataclass(frozen=True)
+class TrueParcel:
+    """One parcel that really crossed the line."""
+
+    parcel_id: int
+    cross_s: float
+    class_name: str | None = None
+    size_mm: tuple[float, float] | None = None
+    height_mm: float = 0.0
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What really crossed; `parcels` is None when only their number is known."""
+
+    count: int
+    parcels: tuple[TrueParcel, ...] | None = None
+
+
+@dataclass
+class Verdict:
+    """Decisions held against the truth."""
+
+    parcels: int
+    decided: int
+    missed: int
+    extra: int
+    lanes_judged: int = 0
+    lane_right: int = 0
+    wrong: list[dict[str, Any]] = field(default_factory=list)
+    crossing_error_ms: list[float] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values; the share of right lanes comes with its 95 % Wilson interval."""
+        errors = sorted(map(abs, self.crossing_error_ms))
+        return {
+            "parcels": self.parcels,
+            "decided": self.decided,
+            "missed": self.missed,
+            "extra": self.extra,
+            "lanes_judged": self.lanes_judged,
+            "lane_right": self.lane_right,
+            "lane_right_95": wilson(self.lane_right, self.lanes_judged),
+            "wrong": self.wrong,
+            "crossing_error_ms_median": round(errors[len(errors) // 2], 1) if errors else None,
+            "crossing_error_ms_max": round(errors[-1], 1) if errors else None,
+        }
+
+
+def load_truth(path: Path) -> Truth:
+    """Read a truth file.
+
+    Raises:
+        ConfigError: The file is missing or says nothing this version understands.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"truth {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"truth {path} is not JSON: {error}") from None
+    try:
+        if data.get("schema") == "edge_sorter.truth/1":
+            crossing = tuple(
+                TrueParcel(
+                    int(p["id"]),
+                    float(p["cross_s"]),
+                    str(p["class"]),
+                    (float(p["length_mm"]), float(p["width_mm"])),
+                    float(p.get("height_mm", 0.0)),
+                )
+                for p in data["parcels"]
+                if p["crosses"]
+            )
+            return Truth(len(crossing), crossing)
+        fps = float(data["fps"]) if "fps" in data else None
+        frames = data.get("crossing_frames")
+        if frames and fps:
+            return Truth(len(frames), tuple(TrueParcel(i + 1, f / fps) for i, f in enumerate(frames)))
+        return Truth(int(data["count"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"truth {path} lacks or garbles {error}; expected edge_sorter.truth/1 or a count") from None
+
+
+def judge(truth: Truth, decisions: list[SortDecision], *, lane_of: LaneOf | None = None) -> Verdict:
+    """Match decisions to true parcels by the time of crossing, nearest pairs first, and count what is left over."""
+    if truth.parcels is None:
+        found = min(truth.count, len(decisions))
+        return Verdict(truth.count, found, truth.count - found, len(decisions) - found)
+    pairs = sorted(
+        (abs(d.crossed_ns / 1e9 - p.cross_s), i, j)
+        for i, p in enumerate(truth.parcels)
+        for j, d in enumerate(decisions)
+        if abs(d.crossed_ns / 1e9 - p.cross_s) <= MATCH_WITHIN_S
+    )
+    parcel_of: dict[int, int] = {}
+    for _, i, j in pairs:
+        if j not in parcel_of and i not in parcel_of.values():
+            parcel_of[j] = i
+    matched = len(parcel_of)
+    verdict = Verdict(len(truth.parcels), matched, len(truth.parcels) - matched, len(decisions) - matched)
+    for j, i in sorted(parcel_of.items()):
+        _judge_lane(verdict, truth.parcels[i], decisions[j], lane_of)
+    return verdict
+
+
+def _judge_lane(verdict: Verdict, parcel: TrueParcel, decision: SortDecision, lane_of: LaneOf | None) -> None:
+    verdict.crossing_error_ms.append((decision.crossed_ns / 1e9 - parcel.cross_s) * 1e3)
+    if lane_of is None or parcel.class_name is None or parcel.size_mm is None:
+        return
+    wanted = lane_of(parcel.class_name, parcel.size_mm, parcel.height_mm)
+    verdict.lanes_judged += 1
+    if decision.lane == wanted:
+        verdict.lane_right += 1
+    else:
+        verdict.wrong.append(
+            {
+                "parcel": parcel.parcel_id,
+                "class": parcel.class_name,
+                "wanted": wanted,
+                "got": decision.lane,
+                "reason": decision.reason.value,
+                "saw": decision.class_name,
+                "size_mm": decision.size_mm,
+            }
+        )
+
+
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of a share (Wilson 1927); (0, 1) when nothing was tried."""
+    if not trials:
+        return 0.0, 1.0
+    z, share = 1.959963984540054, hits / trials
+    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    return max(0.0, centre - half), min(1.0, centre + half)
