@@ -23,9 +23,10 @@ def mesh_of(kind: str, size_mm: SizeMm, seed: tuple[int, ...], *, damaged: bool 
             return shapes.box(size_mm, radius_mm=radius, inner=12, crush=float(rng.uniform(0.55, 0.8)), rng=rng)
         return shapes.box(size_mm, radius_mm=radius, bulge_mm=float(rng.uniform(0, 0.012) * min(length, width)))
     if kind == "polybag":
+        taper = float(rng.uniform(0.15, 0.7)) if rng.random() < 0.4 else 0.0
         return shapes.pillow(
             size_mm, rng, flatness=float(rng.uniform(1.7, 3.2)), ears=float(rng.uniform(0.03, 0.10)),
-            wrinkle_mm=float(rng.uniform(2.0, 5.5)), lumps=float(rng.uniform(0.15, 0.4)), resolution=resolution,
+            wrinkle_mm=float(rng.uniform(2.5, 7.0)), lumps=float(rng.uniform(0.15, 0.4)), taper=taper, resolution=resolution,
         )
     if kind == "mailer":
         return shapes.pillow(

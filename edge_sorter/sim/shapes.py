@@ -149,6 +149,7 @@ def pillow(
     ears: float = 0.07,
     wrinkle_mm: float = 3.0,
     lumps: float = 0.25,
+    taper: float = 0.0,
     resolution: int = 40,
 ) -> Mesh:
     """A soft bag: thick in the middle, sealed at its rim, wrinkled.
@@ -160,6 +161,7 @@ def pillow(
         ears: how far the rim is drawn in between the corners, as a share of the size.
         wrinkle_mm: amplitude of the folds.
         lumps: unevenness of the filling.
+        taper: how far the two ends are gathered, 0..1; a half-filled bag is a lens, not a rectangle.
         resolution: grid cells along each side.
     """
     length, width, height = size_mm
@@ -167,7 +169,8 @@ def pillow(
     nodes = 0.6 * nodes + 0.4 * np.linspace(-1, 1, resolution + 1)
     v, u = np.meshgrid(nodes, nodes, indexing="ij")
     rim_u = 1 - ears * (1 - v**2) + 0.015 * smooth_noise(rng, u.shape, 5)
-    rim_v = 1 - ears * (1 - u**2) + 0.015 * smooth_noise(rng, u.shape, 5)
+    rim_v = 1 - ears * (1 - u**2) + (0.015 + 0.05 * taper) * smooth_noise(rng, u.shape, 5)
+    rim_v *= 1 - taper * np.abs(u) ** 2.4
     seal = 0.93
     profile_u = np.clip(1 - np.abs(u / seal) ** flatness, 0, 1)
     profile_v = np.clip(1 - np.abs(v / 0.97) ** flatness, 0, 1)

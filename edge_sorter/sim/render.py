@@ -1,0 +1,121 @@
+"""The renderer's command line: training images and clips, resumable, with a progress bar.
+
+Contract: ``python -m edge_sorter.sim.render dataset|clip|truth``; a killed run leaves only whole files and continues
+where it stopped. Blender is imported by the commands that render, not before.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from edge_sorter.errors import EdgeSorterError
+from edge_sorter.sim import scenario as scenarios
+from edge_sorter.sim import truth
+
+app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
+console = Console()
+
+
+class RendererMissingError(EdgeSorterError):
+    """Blender's Python module is not installed."""
+
+
+def _need_blender() -> None:
+    missing = [name for name in ("bpy", "OpenEXR") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise RendererMissingError(
+            f"rendering needs the optional packages {' and '.join(missing)}. Install them with Python 3.11: "
+            "pip install bpy OpenEXR"
+        )
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    )
+
+
+@app.command()
+def dataset(
+    out: Annotated[Path, typer.Option(help="Folder that gets images/ and labels/ with train/ and valid/.")],
+    count: Annotated[int, typer.Option(min=1)] = 450,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first image.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes; each uses one core.")] = 2,
+) -> None:
+    """Render labelled training images (YOLO format); every tenth is a validation image."""
+    _need_blender()
+    out.mkdir(parents=True, exist_ok=True)
+    work = partial(_one_image, out, seed)
+    # A fresh process every 100 images keeps Blender's memory from growing.
+    pool = multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=100)
+    with pool, _bar() as bar:
+        task = bar.add_task("images", total=count)
+        for _ in pool.imap_unordered(work, range(first, first + count)):
+            bar.advance(task)
+
+
+def _one_image(out: Path, seed: int, number: int) -> None:
+    from edge_sorter.sim.dataset import make_image
+
+    make_image(out, number, seed=seed, threads=1)
+
+
+@app.command()
+def clip(
+    scenario: Annotated[Path, typer.Option(help="Scenario file.")],
+    out: Annotated[Path, typer.Option(help="Folder for frames; a finished clip lies beside them.")],
+    samples: Annotated[int, typer.Option(min=1)] = 5,
+    first: Annotated[int, typer.Option(min=0, help="First frame of this part.")] = 0,
+    last: Annotated[int | None, typer.Option(help="Last frame of this part; the clip's end without it.")] = None,
+    threads: Annotated[int, typer.Option(min=0, help="Render threads; 0 takes all cores.")] = 0,
+    crf: Annotated[int, typer.Option(min=10, max=40, help="H.264 quality; lower is better and larger.")] = 24,
+) -> None:
+    """Render a scenario's frames (only missing ones), then encode the clip once all are there."""
+    loaded = scenarios.load(scenario)
+    _need_blender()
+    from edge_sorter.sim import clip as clips
+    from edge_sorter.sim.stage import Quality
+
+    frames = range(first, loaded.video.frames if last is None else min(last + 1, loaded.video.frames))
+    with _bar() as bar:
+        task = bar.add_task("frames", total=len(frames))
+        clips.render_frames(
+            loaded, out, frames=frames, quality=Quality(samples=samples, persistent=True), threads=threads,
+            progress=lambda done: bar.advance(task, done),
+        )
+    if all(clips.frame_path(out, frame).exists() for frame in range(loaded.video.frames)):
+        target = out / f"{loaded.name}.mp4"
+        clips.encode(loaded, out, target, crf=crf)
+        console.print(f"{target}: {target.stat().st_size / 1e6:.2f} MB, {loaded.video.frames} frames")
+
+
+@app.command(name="truth")
+def write_truth(
+    scenario: Annotated[Path, typer.Option(help="Scenario file.")],
+    out: Annotated[Path, typer.Option(help="Folder for truth.json and truth_mot.txt.")],
+    calibration: Annotated[Path | None, typer.Option(help="Also write the camera calibration here.")] = None,
+) -> None:
+    """Write a scenario's exact truth; needs no Blender."""
+    truth.write(scenarios.load(scenario), out, calibration)
+
+
+def main() -> None:
+    """Run the command line; our own errors end with their message and exit code, without a traceback."""
+    try:
+        app()
+    except EdgeSorterError as error:
+        console.print(f"[red]error:[/red] {error}", highlight=False)
+        raise SystemExit(error.exit_code) from error
+
+
+if __name__ == "__main__":
+    main()
