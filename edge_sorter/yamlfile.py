@@ -153,7 +153,7 @@ def _fields(model: type[BaseModel], loc: Loc) -> list[str]:
         elif not _models(current):
             return []
     models = _models(current)
-    return sorted({name for m in models for name in m.model_fields})
+    return sorted({field.alias or name for m in models for name, field in m.model_fields.items()})
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

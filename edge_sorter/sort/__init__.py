@@ -1,0 +1,17 @@
+"""Parcels in, decisions out: which lane, why, and until when; the plan is data, the router latches once a parcel."""
+
+from edge_sorter.sort.deadline import budget_ms, deadline_ns
+from edge_sorter.sort.plan import Explained, Lane, Rule, SortPlan, load_plan
+from edge_sorter.sort.router import Router, RouterCounts
+
+__all__ = [
+    "Explained",
+    "Lane",
+    "Router",
+    "RouterCounts",
+    "Rule",
+    "SortPlan",
+    "budget_ms",
+    "deadline_ns",
+    "load_plan",
+]

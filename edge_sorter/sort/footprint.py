@@ -1,0 +1,92 @@
+"""Whether two tracks are the same parcel: where each lies on the belt, robust to a few odd frames.
+
+Contract: a `Trail` keeps a bounded number of measured boxes of one track and says where the parcel is now as their
+median. With a calibrated belt of known motion all of them are moved to one belt-fixed frame, in which a parcel stands
+still; without, they are moved along in the picture at the track's present velocity. The median makes a parcel keep
+its place when the detector cuts it in two, or melts it with its neighbour, for less than half of the kept frames.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sorter.belt import BeltMap
+from edge_sorter.types import Box, Track
+
+KEPT = 31
+"""Measured boxes kept a track: half a second at 60 fps, all of a parcel's way at 5 fps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """A box in one of two frames that do not compare: of the belt (mm, standing still) or of the picture (px)."""
+
+    box: Box
+    at_ns: int
+    velocity_s: tuple[float, float] | None
+    """Velocity in the picture, or None in the frame of the belt."""
+
+    def at(self, at_ns: int, velocity_s: tuple[float, float] | None = None) -> Footprint:
+        """Move the box to another time, and go on with another velocity if given."""
+        if self.velocity_s is None:
+            return self
+        elapsed_s = (at_ns - self.at_ns) / 1e9
+        dx, dy = (v * elapsed_s for v in self.velocity_s)
+        x1, y1, x2, y2 = self.box
+        return Footprint((x1 + dx, y1 + dy, x2 + dx, y2 + dy), at_ns, velocity_s or self.velocity_s)
+
+    def shared(self, other: Footprint) -> float:
+        """Return the overlap as a share of the smaller of the two, 0..1."""
+        if (self.velocity_s is None) != (other.velocity_s is None):
+            return 0.0
+        a, b = self.box, other.box
+        width = min(a[2], b[2]) - max(a[0], b[0])
+        height = min(a[3], b[3]) - max(a[1], b[1])
+        smaller = min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
+        return 0.0 if width <= 0 or height <= 0 or smaller <= 0 else width * height / smaller
+
+
+@dataclass(slots=True)
+class Trail:
+    """The latest measured boxes of one track, each with its time and the belt travel then."""
+
+    belt_map: BeltMap | None
+    seen: deque[tuple[Box, int, float | None]] = field(default_factory=lambda: deque(maxlen=KEPT))
+
+    def add(self, track: Track, *, travel_mm: float | None) -> None:
+        """Keep the box of a measured track."""
+        self.seen.append((track.xyxy, track.captured_ns, travel_mm))
+
+    def footprint(self, track: Track, *, travel_mm: float | None) -> Footprint:
+        """Return where the parcel is at the time of `track`."""
+        if self.belt_map is not None and travel_mm is not None:
+            on_belt = [(box, travel) for box, _, travel in self.seen if travel is not None] or [(track.xyxy, travel_mm)]
+            boxes = _belt_fixed(self.belt_map, on_belt)
+            return Footprint(_median(boxes), track.captured_ns, None)
+        velocity = track.velocity_px_s
+        moved = [Footprint(box, at_ns, velocity).at(track.captured_ns).box for box, at_ns, _ in self.seen]
+        return Footprint(_median(np.array(moved or [track.xyxy])), track.captured_ns, velocity)
+
+    def speed_mm_s(self) -> float | None:
+        """Return the parcel's speed along the belt as seen over the kept boxes, or None where that says nothing."""
+        if self.belt_map is None or len(self.seen) < 3:
+            return None
+        (first, first_ns, _), (last, last_ns, _) = self.seen[0], self.seen[-1]
+        x = self.belt_map.centre_mm([first, last])[:, 0]
+        return None if last_ns <= first_ns else float(x[1] - x[0]) / ((last_ns - first_ns) / 1e9)
+
+
+def _belt_fixed(belt_map: BeltMap, boxes: list[tuple[Box, float]]) -> NDArray[np.float64]:
+    xyxy = np.array([box for box, _ in boxes])
+    centre, half = belt_map.centre_mm(xyxy), belt_map.size_mm(xyxy) / 2.0
+    centre[:, 0] -= [travel for _, travel in boxes]
+    return np.concatenate((centre - half, centre + half), axis=1)
+
+
+def _median(boxes: NDArray[np.float64]) -> Box:
+    x1, y1, x2, y2 = (float(value) for value in np.median(boxes, axis=0))
+    return x1, y1, x2, y2

@@ -1,0 +1,257 @@
+"""One decision for every parcel that crosses the decision line, and never two.
+
+Contract: `Router.update` gets the parcels of every frame in order and returns the decisions that became due. It reads
+no clock and draws no random number, so the same parcels give the same decisions on any machine.
+
+A crossing is swept: it lies between two positions of a track, however far apart. A lost track goes on being swept
+while the belt's motion is known; otherwise it is only believed when it is seen again, or, when it ends, for a decision
+that says TRACK_LOST. A track that is not confirmed yet keeps its crossing until it is. A parcel found only past the
+line is counted (`unseen`) and not decided: its time and place at the line would be invented.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edge_sorter.belt import Belt, Crossing, DecisionLine
+from edge_sorter.config import SortSection
+from edge_sorter.sort.deadline import deadline_ns
+from edge_sorter.sort.footprint import Footprint, Trail
+from edge_sorter.sort.plan import Lane, Rule, SortPlan, reason_of
+from edge_sorter.types import Action, BeltPosition, Parcel, Reason, SortDecision, TrackState
+
+SAME_PARCEL = 0.5
+"""Two tracks that share more than this of the smaller one's area are one parcel."""
+REMEMBERED = 64
+"""Decided parcels kept for telling a split from a newcomer; a line carries fewer between camera and diverter."""
+FORGET_NS = 1_000_000_000
+"""Where belt travel is unknown, a place in the picture is trusted this long after its track ended."""
+
+
+@dataclass(slots=True)
+class _Path:
+    """What is remembered of a live track: its last believed anchor, and what has become of it."""
+
+    anchor_px: tuple[float, float]
+    at_ns: int
+    travel_mm: float | None
+    trail: Trail
+    began_past: bool
+    confirmed: bool = False
+    settled: bool = False
+    crossing: Crossing | None = None
+    crossing_travel_mm: float | None = None
+    guess: Crossing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """Where a parcel should go, before anybody asked whether there is time for it."""
+
+    lane: Lane
+    alternates: tuple[str, ...]
+    action: Action
+    reason: Reason
+    rule: str | None = None
+
+
+@dataclass
+class RouterCounts:
+    """What became of the parcels, beyond the decisions themselves."""
+
+    decided: int = 0
+    late: int = 0
+    unseen: int = 0
+    split_suppressed: int = 0
+    unconfirmed: int = 0
+    by_reason: dict[str, int] = field(default_factory=dict)
+
+
+class Router:
+    """Latches one decision on every parcel; memory is bounded by what is in view."""
+
+    def __init__(self, section: SortSection, *, plan: SortPlan, line: DecisionLine, belt: Belt, boot_id: str) -> None:
+        self.counts = RouterCounts()
+        self._section = section
+        self._plan = plan
+        self._line = line
+        self._belt = belt
+        self._boot_id = boot_id
+        self._seq = 0
+        self._paths: dict[int, _Path] = {}
+        self._taken: OrderedDict[int, Footprint] = OrderedDict()
+
+    def update(
+        self, parcels: Sequence[Parcel], *, captured_ns: int, travel_mm: float | None
+    ) -> tuple[SortDecision, ...]:
+        """Take every live parcel of one frame, and those whose track ended in it.
+
+        Args:
+            parcels: All of them; a track that is missing is forgotten.
+            captured_ns: Time of the frame.
+            travel_mm: Belt travel at that time, or None when unknown.
+        """
+        due: list[tuple[Crossing, Parcel, _Path]] = []
+        for parcel in parcels:
+            path = self._follow(parcel, captured_ns, travel_mm)
+            if path is None or path.settled or not path.confirmed:
+                continue
+            if path.began_past:
+                self._settle_unseen(parcel, path, travel_mm)
+            else:
+                crossing = path.crossing or (path.guess if parcel.track.state is TrackState.ENDED else None)
+                if crossing is not None:
+                    due.append((crossing, parcel, path))
+        self._carry_taken(parcels, captured_ns)
+        due.sort(key=lambda item: (item[0].at_ns, item[1].track.track_id))
+        decisions = [self._settle(*item, captured_ns=captured_ns, travel_mm=travel_mm) for item in due]
+        self._forget(parcels, captured_ns)
+        return tuple(decision for decision in decisions if decision is not None)
+
+    def _follow(self, parcel: Parcel, captured_ns: int, travel_mm: float | None) -> _Path | None:
+        """Move a track's path on to this frame and note a crossing on the way."""
+        track = parcel.track
+        anchor = self._line.anchor(track.xyxy)
+        path = self._paths.get(track.track_id)
+        if path is None:
+            if track.state is TrackState.ENDED:
+                return None
+            past = self._line.side(anchor) >= 0.0
+            path = _Path(anchor, captured_ns, travel_mm, Trail(self._belt.map), began_past=past)
+            self._paths[track.track_id] = path
+        path.confirmed |= track.state in (TrackState.CONFIRMED, TrackState.LOST)
+        if track.measured:
+            path.trail.add(track, travel_mm=travel_mm)
+        if path.settled or path.began_past or path.crossing is not None:
+            return path
+        crossing = self._line.crossing(path.anchor_px, path.at_ns, anchor, captured_ns)
+        if track.measured or travel_mm is not None:
+            path.crossing, path.guess = crossing, None
+            if crossing is not None and travel_mm is not None:
+                before = travel_mm if path.travel_mm is None else path.travel_mm
+                path.crossing_travel_mm = before + crossing.fraction * (travel_mm - before)
+            path.anchor_px, path.at_ns, path.travel_mm = anchor, captured_ns, travel_mm
+        else:
+            path.guess = path.guess or crossing
+        return path
+
+    def _settle(
+        self, crossing: Crossing, parcel: Parcel, path: _Path, *, captured_ns: int, travel_mm: float | None
+    ) -> SortDecision | None:
+        """Decide a parcel that crossed, unless what crossed is part of one that is decided already."""
+        path.settled = True
+        footprint = path.trail.footprint(parcel.track, travel_mm=travel_mm)
+        if self._is_taken(footprint):
+            self.counts.split_suppressed += 1
+            return None
+        self._taken[parcel.track.track_id] = footprint
+        verdict = self._verdict(parcel, lost=path.crossing is None)
+        crossed_ns = crossing.at_ns // 1000 * 1000  # as fine as messages are, and free of floating-point dust
+        speed_mm_s = self._belt.motion.speed_mm_s(crossed_ns)
+        until_ns = deadline_ns(
+            crossed_ns,
+            self._section.timing,
+            divert_mm=verdict.lane.divert_mm,
+            speed_mm_s=path.trail.speed_mm_s() if speed_mm_s is None else speed_mm_s,
+        )
+        if captured_ns > until_ns:
+            self.counts.late += 1
+            verdict = _Verdict(self._plan.lane_by_id[self._plan.default], (), Action.EXCEPTION, Reason.LATE)
+        self._seq += 1
+        self.counts.decided += 1
+        self.counts.by_reason[verdict.reason.value] = self.counts.by_reason.get(verdict.reason.value, 0) + 1
+        return SortDecision(
+            parcel_uid=f"{self._boot_id}-{self._seq:07d}",
+            seq=self._seq,
+            rev=0,
+            lane=verdict.lane.id,
+            alternates=verdict.alternates,
+            action=verdict.action,
+            reason=verdict.reason,
+            rule=verdict.rule,
+            plan=self._plan.name,
+            track_id=parcel.track.track_id,
+            class_name=parcel.class_name,
+            confidence=parcel.class_confidence,
+            size_mm=parcel.size_mm,
+            codes=parcel.codes,
+            flags=parcel.flags,
+            position=self._position(crossing, parcel, path),
+            crossed_ns=crossed_ns,
+            captured_ns=captured_ns,
+            deadline_ns=until_ns,
+        )
+
+    def _verdict(self, parcel: Parcel, *, lost: bool) -> _Verdict:
+        """Choose lane and reason from the evidence alone."""
+        plan = self._plan
+        doubt: Reason | None = None
+        if lost:
+            doubt = Reason.TRACK_LOST
+        elif parcel.track.hits < self._section.min_hits:
+            doubt = Reason.LOW_CONF
+        elif plan.uses_codes and "CODE_CONFLICT" in parcel.flags:
+            doubt = Reason.MULTI_LABEL_CONFLICT
+        elif plan.uses_classes and parcel.class_confidence < self._section.min_class_confidence:
+            doubt = Reason.LOW_CONF
+        if doubt is not None:
+            return _Verdict(plan.lane_by_id[plan.exception], (), Action.EXCEPTION, doubt)
+        rule: Rule | None = plan.rule_for(parcel)
+        if rule is None:
+            lane = plan.lane_by_id[plan.default]
+            reason = Reason.NO_READ if plan.uses_codes and not parcel.codes else Reason.DEFAULT
+            return _Verdict(lane, (), lane.asked, reason)
+        lane = plan.lane_by_id[rule.to[0]]
+        return _Verdict(lane, rule.to[1:], lane.asked, reason_of(rule), rule.id)
+
+    def _position(self, crossing: Crossing, parcel: Parcel, path: _Path) -> BeltPosition:
+        """Say where on the belt the parcel is: the belt travel at which its two edges are at the line."""
+        belt_map = self._belt.map
+        center_px = (round(crossing.point_px[0], 2), round(crossing.point_px[1], 2))
+        if belt_map is None:
+            return BeltPosition("TIME", None, None, None, center_px)
+        xyxy = parcel.track.xyxy
+        centre = belt_map.centre_mm([xyxy])[0]
+        lateral_mm = round(float(centre[1]) - belt_map.middle_y_mm, 1)
+        travel_mm = path.crossing_travel_mm
+        if travel_mm is None:
+            return BeltPosition("TIME", None, None, lateral_mm, center_px)
+        anchor = belt_map.to_mm([self._line.anchor(xyxy)])[0]
+        ahead_mm = float(centre[0] - anchor[0])
+        length_mm = parcel.size_mm[0] if parcel.size_mm else float(belt_map.size_mm([xyxy])[0, 0])
+        lead_mm = round(travel_mm - ahead_mm - length_mm / 2.0, 1)
+        trail_mm = round(travel_mm - ahead_mm + length_mm / 2.0, 1)
+        return BeltPosition(self._belt.motion.ref, lead_mm, trail_mm, lateral_mm, center_px)
+
+    def _settle_unseen(self, parcel: Parcel, path: _Path, travel_mm: float | None) -> None:
+        """Count a track that was first seen past the line: part of a decided parcel, or one nobody decided."""
+        path.settled = True
+        if self._is_taken(path.trail.footprint(parcel.track, travel_mm=travel_mm)):
+            self.counts.split_suppressed += 1
+        else:
+            self.counts.unseen += 1
+
+    def _is_taken(self, footprint: Footprint) -> bool:
+        return any(taken.at(footprint.at_ns).shared(footprint) >= SAME_PARCEL for taken in self._taken.values())
+
+    def _carry_taken(self, parcels: Sequence[Parcel], captured_ns: int) -> None:
+        """Move decided footprints on with their tracks, so that a belt that stops does not lose them."""
+        for parcel in parcels:
+            taken = self._taken.get(parcel.track.track_id)
+            if taken is not None:
+                self._taken[parcel.track.track_id] = taken.at(captured_ns, parcel.track.velocity_px_s)
+
+    def _forget(self, parcels: Sequence[Parcel], captured_ns: int) -> None:
+        """Drop what can no longer matter."""
+        live = {parcel.track.track_id for parcel in parcels if parcel.track.state is not TrackState.ENDED}
+        for track_id in [track_id for track_id in self._paths if track_id not in live]:
+            path = self._paths.pop(track_id)
+            self.counts.unconfirmed += path.crossing is not None and not path.confirmed
+        for track_id, taken in list(self._taken.items()):
+            in_picture = taken.velocity_s is not None
+            if in_picture and track_id not in live and captured_ns - taken.at_ns > FORGET_NS:
+                del self._taken[track_id]
+        while len(self._taken) > REMEMBERED:
+            self._taken.popitem(last=False)
