@@ -9,6 +9,7 @@ The tree::
     ├── VideoError                 66   a clip is missing, empty, truncated or no video (EX_NOINPUT)
     │   └── CameraError            69   a live camera never answered (EX_UNAVAILABLE)
     ├── PlcError                   76   the broker refused us or cannot be reached (EX_PROTOCOL)
+    │   └── MessageError           76   an inbound message breaks the rules: counted, never fatal
     └── JournalError               74   a journal cannot be read or written (EX_IOERR)
 
 A message says what is wrong, where (file, line, key) and what to do. Codes follow BSD ``sysexits.h`` where one fits.
@@ -61,6 +62,18 @@ class PlcError(EdgeSorterError):
     """The MQTT broker refused the connection or could not be reached at start-up."""
 
     exit_code = 76
+
+
+class MessageError(PlcError):
+    """An inbound message breaks the rules of the wire. It is counted by its `code` and dropped.
+
+    Attributes:
+        code: Short and countable, such as "TOO_LARGE" or "UNKNOWN_MAJOR".
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class JournalError(EdgeSorterError):

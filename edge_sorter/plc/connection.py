@@ -1,0 +1,305 @@
+"""One connection to an MQTT broker, from CONNECT to its end; it is never reused.
+
+A paho client keeps unacknowledged messages and sends them again after it reconnects, which for a decision means: late.
+So one client serves one connection and is thrown away with everything in it. The network thread (paho's) only notes
+what happened; all else is done by the thread that owns the connection.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from edge_sorter.clock import stopwatch_ns
+from edge_sorter.config import PlcSection
+from edge_sorter.errors import PlcError
+
+Version = Literal["5", "3.1.1"]
+
+UNSUPPORTED_PROTOCOL = 0x84
+TAKEN_OVER = 0x8E
+_BAD_LOGIN = (0x86, 0x87)
+_MAX_INFLIGHT = 1000
+"""Far above what the link lets out unacknowledged, so that paho never holds a message back by itself."""
+
+
+class Phase(str, Enum):
+    """Life of a connection."""
+
+    OPENING = "OPENING"
+    UP = "UP"
+    ENDED = "ENDED"
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says in our name when the connection breaks; QoS 1, retained."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The broker's answer to one message: when it came, and whether it took it."""
+
+    mid: int
+    at_ns: int
+    taken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who connects, and what the broker keeps for it.
+
+    Attributes:
+        client_id: Name of the session; a second one with it throws the first out.
+        persistent_s: How long the broker keeps subscriptions and waiting messages; 0 starts afresh every time.
+        subscriptions: Topic filters, taken with QoS 1 at every connect.
+    """
+
+    client_id: str
+    persistent_s: int = 0
+    subscriptions: tuple[str, ...] = ()
+
+
+class Connection:
+    """One TCP connection, one MQTT session, one paho client.
+
+    Attributes:
+        version: MQTT version it speaks.
+        ended_code: MQTT reason code of the end, where the broker gave one.
+        problem: What ended it, for a person; empty while it is fine.
+        acks: Acknowledgements in order of arrival, for the owner to take.
+    """
+
+    def __init__(
+        self,
+        section: PlcSection,
+        identity: Identity,
+        *,
+        version: Version,
+        will: Will | None = None,
+        on_message: Callable[[MQTTMessage], None] | None = None,
+    ) -> None:
+        self.version: Version = version
+        self.ended_code: int | None = None
+        self.problem = ""
+        self.acks: deque[Ack] = deque(maxlen=10 * _MAX_INFLIGHT)
+        self._section = section
+        self._identity = identity
+        self._on_message = on_message
+        self._phase = Phase.OPENING
+        self._closing = False
+        self._answer = threading.Event()
+        self._over = threading.Event()
+        self._acked = threading.Event()
+        self._client = self._make_client(will)
+
+    @property
+    def phase(self) -> Phase:
+        """Where the connection is in its life."""
+        return self._phase
+
+    def open(self) -> None:
+        """Begin to connect in paho's thread; returns at once."""
+        section, properties, clean = self._section, None, True
+        if self.version == "5":
+            properties = _properties(PacketTypes.CONNECT, SessionExpiryInterval=self._identity.persistent_s)
+            clean = self._identity.persistent_s == 0
+            self._client.connect_async(
+                section.host, section.port, section.keepalive_s, clean_start=clean, properties=properties
+            )
+        else:
+            self._client.connect_async(section.host, section.port, section.keepalive_s)
+        self._client.loop_start()
+
+    def wait_open(self, timeout_s: float) -> Phase:
+        """Wait until the connection is up or has failed, but not longer than this."""
+        self._answer.wait(timeout_s)
+        return self._phase
+
+    def wait_ack(self, timeout_s: float) -> None:
+        """Wait until something is acknowledged, but not longer than this."""
+        self._acked.wait(timeout_s)
+        self._acked.clear()
+
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, expiry_s: int | None = None) -> int | None:
+        """Hand one message to the network thread.
+
+        Returns:
+            Its message id, or None when the connection cannot take it; it is then nowhere, not even in a queue.
+        """
+        if self._phase is not Phase.UP:
+            return None
+        properties = None
+        if self.version == "5":
+            properties = _properties(PacketTypes.PUBLISH, ContentType="application/json")
+            if expiry_s is not None:
+                properties.MessageExpiryInterval = expiry_s
+        info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+        return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
+
+    def cut(self, why: str) -> None:
+        """Break the connection without a goodbye, so that the broker sends the last will."""
+        self.problem = self.problem or why
+        sock: Any = self._client.socket()
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self, timeout_s: float) -> None:
+        """Say goodbye; waits for the end at most this long and leaves the rest to paho's (daemon) thread."""
+        self._closing = True
+        was_up = self._phase is Phase.UP
+        self._client.disconnect()
+        if was_up:
+            self._over.wait(timeout_s)
+
+    def _make_client(self, will: Will | None) -> Client:
+        five = self.version == "5"
+        section, identity = self._section, self._identity
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=identity.client_id,
+            clean_session=None if five else identity.persistent_s == 0,
+            protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = section.connect_timeout_s
+        client.max_inflight_messages_set(_MAX_INFLIGHT)
+        if section.username is not None:
+            client.username_pw_set(section.username, _password(section))
+        _use_tls(client, section)
+        if will is not None:
+            kept = {"WillDelayInterval": 0, "ContentType": "application/json"}
+            properties = _properties(PacketTypes.WILLMESSAGE, **kept) if five else None
+            client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
+        client.on_socket_open = self._socket_opened
+        client.on_connect = self._answered
+        client.on_connect_fail = self._never_connected
+        client.on_disconnect = self._ended
+        client.on_publish = self._published
+        client.on_message = self._received
+        return client
+
+    # From here on: called in paho's thread. They note, and wake the owner.
+
+    def _socket_opened(self, _client: Client, _userdata: Any, sock: Any) -> None:
+        # Without this a decision right after a heartbeat waits for the peer's delayed TCP ACK, up to 40 ms.
+        with suppress(OSError, AttributeError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _answered(self, client: Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if self._closing:
+            client.disconnect()
+        elif reason.is_failure:
+            self.ended_code = reason.value
+            self.problem = f"the broker refuses: {str(reason).lower()}"
+        else:
+            for topic in self._identity.subscriptions:
+                client.subscribe(topic, qos=1)
+            self._phase = Phase.UP
+            self._answer.set()
+
+    def _never_connected(self, client: Client, _userdata: Any) -> None:
+        error = sys.exc_info()[1]  # paho calls this from its except block and tells the cause in no other way
+        self.problem = _explain(error)
+        client.loop_stop()
+        self._end()
+
+    def _ended(self, _client: Client, _userdata: Any, flags: Any, reason: Any, _properties: Any) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self.ended_code = reason.value
+            self.problem = f"the broker ended it: {str(reason).lower()}"
+        elif not self.problem:
+            up = self._phase is Phase.UP
+            self.problem = "connection lost" if up else "the broker closed the connection without an answer"
+        self._end()
+
+    def _published(self, _client: Client, _userdata: Any, mid: int, reason: Any, _properties: Any) -> None:
+        self.acks.append(Ack(mid, stopwatch_ns(), not reason.is_failure))
+        self._acked.set()
+
+    def _received(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        if self._on_message is not None:
+            self._on_message(message)
+
+    def _end(self) -> None:
+        self._phase = Phase.ENDED
+        for event in (self._answer, self._over, self._acked):
+            event.set()
+
+
+def advice(connection: Connection) -> str:
+    """Return what a person can do about a connection that did not come up."""
+    if connection.ended_code in _BAD_LOGIN or connection.ended_code in (4, 5):
+        return "check plc.username and the file in plc.password_file, and the broker's access list"
+    if "unknown host" in connection.problem:
+        return "correct plc.host, or give an address instead of a name"
+    if "refused" in connection.problem:
+        return "start the broker there, or correct plc.host and plc.port"
+    if "TLS" in connection.problem:
+        return "check plc.tls.ca_file, cert_file and key_file, the name in the broker's certificate, and plc.port"
+    if "without an answer" in connection.problem:
+        return "is it an MQTT port? A TLS port needs plc.tls, a plain one must not have it"
+    return "check that host and port are reachable from here and that a broker answers there"
+
+
+def _properties(kind: int, **values: object) -> Properties:
+    properties = Properties(kind)  # type: ignore[no-untyped-call]
+    for name, value in values.items():
+        setattr(properties, name, value)
+    return properties
+
+
+def _password(section: PlcSection) -> str | None:
+    if section.password_file is None:
+        return None
+    try:
+        return section.password_file.read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise PlcError(f"plc.password_file {section.password_file} cannot be read: {reason}") from None
+
+
+def _use_tls(client: Client, section: PlcSection) -> None:
+    if section.tls is None:
+        return
+    files: dict[str, str | None] = {}
+    for name in ("ca_file", "cert_file", "key_file"):
+        path = getattr(section.tls, name)
+        if path is not None and not path.is_file():
+            raise PlcError(f"plc.tls.{name} {path} does not exist")
+        files[name] = None if path is None else str(path)
+    try:
+        client.tls_set(ca_certs=files["ca_file"], certfile=files["cert_file"], keyfile=files["key_file"])
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        raise PlcError(f"plc.tls: the certificate files cannot be used: {error}") from None
+
+
+def _explain(error: BaseException | None) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: the broker's certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS handshake failed: {error.reason or error}"
+    if isinstance(error, socket.gaierror):
+        return "unknown host"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return f"cannot connect: {error}"

@@ -1,0 +1,114 @@
+"""A `SortDecision` becomes the message that carries it; a pure function of what it is given.
+
+`decision_message` never fails for a decision that exists: values that cannot be written (not finite) are left out,
+and what makes the payload too large is dropped from its end, evidence first, the order to the PLC never.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from edge_sorter.clock import Clock, rfc3339
+from edge_sorter.plc.messages import (
+    ClassItem,
+    CodeItem,
+    Deadline,
+    DecisionMessage,
+    Dimensions,
+    Position,
+)
+from edge_sorter.types import BeltPosition, SortDecision
+
+MAX_PAYLOAD_BYTES = 1024
+"""What a gateway may count on; PLC-side JSON parsers have fixed buffers."""
+
+_NO_WORD = re.compile(r"[^A-Z0-9_]")
+
+
+def decision_message(
+    decision: SortDecision, *, clock: Clock, published_ns: int, boot_id: str, model: str | None, replay: bool
+) -> DecisionMessage:
+    """Build the message of one decision.
+
+    Args:
+        decision: What was decided.
+        clock: Translates times on the axis of `captured_ns` to UTC; its present is not asked.
+        published_ns: When the message is handed to the broker, same axis.
+        boot_id: Id of this run.
+        model: "<name>#<hash>" of the detector.
+        replay: Whether recorded video drives this run; a live gateway must refuse such a message.
+    """
+    confidence = _share(decision.confidence)
+    message = DecisionMessage(
+        boot_id=boot_id,
+        seq=decision.seq & 0xFFFFFFFF,
+        parcel_uid=decision.parcel_uid,
+        rev=decision.rev,
+        lane=decision.lane,
+        alt=decision.alternates,
+        action=decision.action,
+        reason=decision.reason.value,
+        rule=decision.rule or None,
+        plan=decision.plan or None,
+        pos=_position(decision.position),
+        dim_mm=None if decision.size_mm is None else Dimensions(l=_mm(decision.size_mm[0]), w=_mm(decision.size_mm[1])),
+        codes=tuple(CodeItem(sym=code.symbology, text=code.text, n=code.frames) for code in decision.codes),
+        cls=ClassItem(name=decision.class_name, conf=confidence) if decision.class_name else None,
+        flags=tuple(_word(flag) for flag in decision.flags),
+        conf=confidence,
+        t_capture=rfc3339(clock.wall(decision.captured_ns)),
+        t_publish=rfc3339(clock.wall(published_ns)),
+        mono_ns=decision.captured_ns,
+        clock="REPLAY" if replay else "SYSTEM",
+        deadline=Deadline(ts=rfc3339(clock.wall(decision.deadline_ns))),
+        valid_ms=max(0, decision.deadline_ns - published_ns) // 1_000_000,
+        model=model or None,
+        replay=replay,
+    )
+    return _fit(message)
+
+
+def _fit(message: DecisionMessage) -> DecisionMessage:
+    """Drop evidence until the payload fits: whole codes (a shortened text would be another code), flags, the rest."""
+    left_out = 0
+    while len(message.to_json()) > MAX_PAYLOAD_BYTES:
+        if message.codes:
+            left_out += 1
+            message = message.model_copy(update={"codes": message.codes[:-1], "codes_left_out": left_out})
+        elif message.flags:
+            message = message.model_copy(update={"flags": message.flags[:-1]})
+        elif message.model or message.rule:
+            message = message.model_copy(update={"model": None, "rule": None})
+        elif message.alt:
+            message = message.model_copy(update={"alt": message.alt[:-1]})
+        elif message.cls or message.plan:
+            message = message.model_copy(update={"cls": None, "plan": None})
+        else:
+            break
+    return message
+
+
+def _position(position: BeltPosition) -> Position:
+    x_px, y_px = position.center_px
+    center_known = math.isfinite(x_px) and math.isfinite(y_px)
+    return Position(
+        ref=_word(position.ref),
+        lead_mm=_mm(position.lead_mm),
+        trail_mm=_mm(position.trail_mm),
+        lat_mm=_mm(position.lateral_mm),
+        center_px=(round(x_px, 1), round(y_px, 1)) if center_known else None,
+    )
+
+
+def _mm(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(float(value), 1)
+
+
+def _share(value: float) -> float:
+    return round(min(max(float(value), 0.0), 1.0), 3) if math.isfinite(value) else 0.0
+
+
+def _word(text: str) -> str:
+    word = _NO_WORD.sub("_", text.upper())[:64]
+    return word if word[:1].isalpha() else f"X{word}"[:64]

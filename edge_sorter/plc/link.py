@@ -1,0 +1,305 @@
+"""The link to the PLC: decisions out over MQTT now or never, health always, and no queue that could deliver late.
+
+`publish` sends a decision only while connected, only before its deadline and only once; whatever is not sent at once is
+reported and forgotten. Everything here runs on the main loop: when that hangs, the heartbeat stops, as it must.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from types import TracebackType
+
+from edge_sorter.clock import Clock, rfc3339, stopwatch_ns
+from edge_sorter.config import PlcSection
+from edge_sorter.plc.connection import Connection, Identity, Will
+from edge_sorter.plc.encode import decision_message
+from edge_sorter.plc.messages import Ages, AppState, HeartbeatMessage, InfoMessage, KpiMessage, StateMessage
+from edge_sorter.plc.publisher import NO_VITALS, Gate, PublishResult, Vitals
+from edge_sorter.plc.session import Session
+from edge_sorter.plc.topics import Topics
+from edge_sorter.types import SortDecision
+
+log = logging.getLogger(__name__)
+
+WINDOW = 32
+"""Messages that may wait for the broker's acknowledgement at once; more means that it does not keep up."""
+STALL_S = 1.0
+"""A message unacknowledged for longer means a half-open connection; keepalive would notice only after 6 to 10 s."""
+FLUSH_S, GOODBYE_S = 0.5, 0.2
+SAMPLES = 10_000
+
+
+class MqttLink:
+    """Publishes decisions, state, heartbeat, info and figures of one sorter.
+
+    Attributes:
+        counts: How many decisions ended in each result.
+        acked: Decisions the broker acknowledged.
+        refused: Messages the broker answered with an error (no right to publish there).
+        unacked_lost: Decisions whose connection broke before the acknowledgement: they arrived or did not.
+        ack_ns: Newest times from publish to acknowledgement, at most `SAMPLES`.
+    """
+
+    def __init__(
+        self,
+        section: PlcSection,
+        *,
+        topics: Topics,
+        clock: Clock,
+        boot_id: str,
+        model: str | None = None,
+        patience_s: float = 0.0,
+    ) -> None:
+        """Prepare a link; nothing is opened before `start`.
+
+        Args:
+            section: The broker and how to reach it.
+            topics: Where to publish; `topics.replay` marks every message as a replay.
+            clock: The pipeline's clock, for deadlines and for times in messages.
+            boot_id: Id of this run.
+            model: "<name>#<hash>" of the detector, written into decisions.
+            patience_s: How long `publish` may wait for the broker to keep up. 0 for live video; a file can wait.
+        """
+        self.counts: Counter[PublishResult] = Counter()
+        self.acked = self.refused = self.unacked_lost = 0
+        self.ack_ns: deque[int] = deque(maxlen=SAMPLES)
+        self._topics, self._clock, self._boot_id, self._model = topics, clock, boot_id, model
+        self._patience_s = patience_s
+        self._session = Session(section, Identity(_client_id(section, topics, boot_id)), make_will=self._will)
+        self._gate = Gate()
+        self._connection: Connection | None = None
+        self._unacked: dict[int, tuple[int, bool]] = {}
+        self._state, self._cause = AppState.STARTING, "start"
+        self._info: InfoMessage | None = None
+        self._beats = 0
+        self._beat_period_ns = round(1e9 / section.heartbeat_hz)
+        self._next_beat_ns: int | None = None
+        self._warned_refused = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether a decision handed over now would be sent."""
+        return self._connection is not None and self._session.connection is self._connection
+
+    @property
+    def reconnects(self) -> int:
+        """How often the broker was lost and came back."""
+        return max(0, self._session.connects - 1)
+
+    @property
+    def version(self) -> str | None:
+        """MQTT version in use."""
+        return self._session.version
+
+    def start(self) -> None:
+        """Connect and announce STARTING.
+
+        Raises:
+            PlcError: Not connected; says where, why and what to do.
+        """
+        self._session.start()
+        self._catch_up()
+
+    def publish(self, decision: SortDecision) -> PublishResult:
+        """Send a decision now, or report why not; it is never kept for later."""
+        self._catch_up()
+        result = self._publish(decision)
+        self.counts[result] += 1
+        if result is not PublishResult.SENT:
+            log.warning("decision %s for %s not sent: %s", decision.seq, decision.parcel_uid, result.value)
+        return result
+
+    def state(self, state: AppState | str, *, cause: str | None = None) -> None:
+        """Tell what this program can do from now on; the broker keeps it, and hears it again after an outage."""
+        state = AppState(state)
+        cause = cause or state.value.lower()
+        if (state, cause) == (self._state, self._cause):
+            return
+        log.info("state %s (%s)", state.value, cause)
+        self._catch_up()
+        self._state, self._cause = state, cause
+        self._tell_state(self._cause)
+
+    def info(self, message: InfoMessage) -> None:
+        """Publish what is running; the broker keeps it, and hears it again after an outage."""
+        self._info = message
+        self._catch_up()
+        self._send(self._topics.info, message.to_json(), retain=True)
+
+    def kpi(self, message: KpiMessage) -> None:
+        """Publish figures of this run."""
+        self._send(self._topics.kpi, message.to_json(), qos=0, retain=True)
+
+    def tick(self, now_ns: int, *, vitals: Vitals = NO_VITALS) -> None:
+        """Do what is due: take acknowledgements, notice a dead connection, reconnect, send the heartbeat.
+
+        Args:
+            now_ns: The present on the axis of `captured_ns`; heartbeats are spaced by it.
+            vitals: Figures for the heartbeat.
+
+        Raises:
+            PlcError: Another program keeps taking our session over.
+        """
+        self._catch_up()
+        if self._next_beat_ns is None or now_ns >= self._next_beat_ns:
+            # After a pause the missed beats stay missing: a burst would hide the pause.
+            due_ns = self._next_beat_ns or now_ns
+            self._next_beat_ns = max(due_ns, now_ns - self._beat_period_ns) + self._beat_period_ns
+            self._beat(now_ns, vitals)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until the broker acknowledged everything; False when it did not, or the connection is gone."""
+        until_ns = stopwatch_ns() + round(timeout_s * 1e9)
+        self._take_acks()
+        while self._unacked and self.connected and (left_s := (until_ns - stopwatch_ns()) / 1e9) > 0:
+            self._wait_ack(left_s)
+        return not self._unacked and self.connected
+
+    def close(self) -> None:
+        """Tell HOLD, then OFFLINE, and disconnect cleanly; takes less than a second whatever the broker does."""
+        if self.connected:
+            self.state(AppState.HOLD, cause="stopping")
+            self.flush(FLUSH_S)
+            self.state(AppState.OFFLINE, cause="stopped")
+            self.flush(GOODBYE_S)
+        self._session.close(GOODBYE_S)
+
+    def __enter__(self) -> MqttLink:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _publish(self, decision: SortDecision) -> PublishResult:
+        if refusal := self._gate.refusal(decision, now_ns=self._clock.now_ns()):
+            return refusal
+        if not self.connected:
+            return PublishResult.DROPPED_OFFLINE
+        if not self._has_room():
+            return PublishResult.DROPPED_STALLED
+        # Waiting for room took time, so the deadline is asked again with the very time that the message will carry.
+        now_ns = self._clock.now_ns()
+        if now_ns > decision.deadline_ns:
+            return PublishResult.LATE
+        message = decision_message(
+            decision,
+            clock=self._clock,
+            published_ns=now_ns,
+            boot_id=self._boot_id,
+            model=self._model,
+            replay=self._topics.replay,
+        )
+        # The broker counts whole seconds, and only its own; the gateway must still look at the deadline.
+        expiry_s = -((now_ns - decision.deadline_ns) // 1_000_000_000) or 1
+        if not self._send(self._topics.decision, message.to_json(), expiry_s=expiry_s, is_decision=True):
+            return PublishResult.DROPPED_OFFLINE
+        self._gate.passed(decision)
+        return PublishResult.SENT
+
+    def _has_room(self) -> bool:
+        until_ns = stopwatch_ns() + round(self._patience_s * 1e9)
+        while len(self._unacked) >= WINDOW:
+            left_s = (until_ns - stopwatch_ns()) / 1e9
+            if left_s <= 0 or not self.connected:
+                return False
+            self._wait_ack(left_s)
+        return True
+
+    def _wait_ack(self, left_s: float) -> None:
+        if self._connection is not None:
+            self._connection.wait_ack(min(left_s, 0.05))
+        self._take_acks()
+
+    def _send(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        is_decision: bool = False,
+    ) -> bool:
+        if self._connection is None:
+            return False
+        at_ns = stopwatch_ns()
+        mid = self._connection.publish(topic, payload, qos=qos, retain=retain, expiry_s=expiry_s)
+        if mid is not None and qos:
+            self._unacked[mid] = (at_ns, is_decision)
+        return mid is not None
+
+    def _catch_up(self) -> None:
+        """Take what the network thread noted; after a reconnect tell again everything that the broker should keep."""
+        self._take_acks()
+        if self._unacked and stopwatch_ns() - next(iter(self._unacked.values()))[0] > STALL_S * 1e9:
+            self._session.cut(f"no acknowledgement for {STALL_S:g} s")
+        self._session.poll()
+        connection = self._session.connection
+        if connection is self._connection:
+            return
+        # The old client dies with its unacknowledged messages; nothing sends them again.
+        self.unacked_lost += sum(is_decision for _, is_decision in self._unacked.values())
+        self._unacked.clear()
+        self._connection = connection
+        if connection is not None:
+            self._tell_state("broker reconnect" if self.reconnects else self._cause)
+            if self._info is not None:
+                self._send(self._topics.info, self._info.to_json(), retain=True)
+
+    def _take_acks(self) -> None:
+        acks = self._connection.acks if self._connection is not None else ()
+        while acks:
+            ack = acks.popleft()
+            sent_ns, is_decision = self._unacked.pop(ack.mid, (0, False))
+            if not ack.taken:
+                self._refused()
+            elif is_decision:
+                self.acked += 1
+                self.ack_ns.append(ack.at_ns - sent_ns)
+
+    def _refused(self) -> None:
+        self.refused += 1
+        if not self._warned_refused:
+            self._warned_refused = True
+            log.error("MQTT broker %s does not let us publish below %s", self._session.address, self._topics.prefix)
+
+    def _tell_state(self, cause: str) -> None:
+        self._send(self._topics.state, self._state_message(self._state, cause).to_json(), retain=True)
+
+    def _will(self) -> Will:
+        return Will(self._topics.state, self._state_message(AppState.OFFLINE, "connection lost").to_json())
+
+    def _state_message(self, state: AppState, cause: str) -> StateMessage:
+        return StateMessage(
+            boot_id=self._boot_id,
+            state=state,
+            cause=cause,
+            ts=rfc3339(self._clock.wall(self._clock.now_ns())),
+            reconnects=self.reconnects,
+            replay=self._topics.replay,
+        )
+
+    def _beat(self, now_ns: int, vitals: Vitals) -> None:
+        self._beats += 1
+        message = HeartbeatMessage(
+            boot_id=self._boot_id,
+            n=self._beats,
+            ts=rfc3339(self._clock.wall(now_ns)),
+            state=self._state,
+            fps=vitals.fps,
+            age_ms=Ages(frame=vitals.frame_age_ms, infer=vitals.infer_age_ms),
+            queue=len(self._unacked),
+            lat_p99_ms=vitals.latency_p99_ms,
+            temp_c=vitals.temperature_c,
+        )
+        self._send(self._topics.hb, message.to_json(), qos=0)
+
+
+def _client_id(section: PlcSection, topics: Topics, boot_id: str) -> str:
+    """A fixed id makes a second live instance visible (it takes the session over); replays may run side by side."""
+    line = topics.line
+    if topics.replay:
+        return f"edge-sorter-replay-{line.line}-{line.cell}-{boot_id}"
+    return section.client_id or f"edge-sorter-{line.line}-{line.cell}"
