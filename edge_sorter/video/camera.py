@@ -1,0 +1,217 @@
+"""A live camera as a frame source: the newest picture, or the plain statement that there is none.
+
+Contract: after it answered once, a camera never ends and never raises for being away: it yields `Blind` while it is
+silent and is called again with growing pauses. Only a bug in the capture thread ends the process, loudly.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator
+from types import TracebackType
+
+from edge_sorter.clock import Clock
+from edge_sorter.config import VideoSection
+from edge_sorter.errors import CameraError
+from edge_sorter.types import Blind, Frame
+from edge_sorter.video.capture import Connection, Grab, Lost, connect, redacted
+from edge_sorter.video.slot import NewestSlot
+from edge_sorter.video.source import Picture
+
+TICK_S = 0.05
+
+Connect = Callable[[tuple[int, int] | None], Connection]
+"""Opens the camera once, for pictures of the given size (None: the camera's own); raises Lost."""
+
+log = logging.getLogger(__name__)
+
+
+class CameraSource:
+    """Frames of one live camera, taken on a thread of its own.
+
+    A frame that is not fetched in time is replaced by the next one; its number is then missing in `Frame.index`.
+
+    Args:
+        section: Limits and waits; `source` names the camera.
+        clock: Stamps frames and measures silence.
+        connect: How to open the camera, several times in its life.
+        jitter: Spreads the attempts of several stations that lost the same switch.
+
+    Attributes:
+        name, size_px, fps, frames_total, duration_ns: See `FrameSource`; a camera has no end.
+
+    Raises:
+        CameraError: Nothing came within `open_timeout_s`, or this machine cannot open such a source at all.
+    """
+
+    def __init__(
+        self, section: VideoSection, *, clock: Clock, connect: Connect, jitter: random.Random | None = None
+    ) -> None:
+        self.name = redacted(str(section.source))
+        self.size_px = (0, 0)
+        self.fps: float | None = None
+        self.frames_total: int | None = None
+        self.duration_ns: int | None = None
+        self._clock = clock
+        self._connect = connect
+        self._silence_ns = round(section.blind.no_frame_ms * 1e6)
+        self._backoff = Backoff(section.reconnect_s, jitter=jitter or random.Random())
+        self._slot: NewestSlot[Frame] = NewestSlot()
+        self._index = -1
+        self._unusable = {"stale": 0, "decode_error": 0}
+        self._connections = 0
+        self._newest_ns = 0
+        self._newest_stale_ns: int | None = None
+        self._why = "no answer in time"
+        self._failure: BaseException | None = None
+        self._answered = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"capture {self.name}", daemon=True)
+        self._thread.start()
+        try:
+            self._await_first_frame(section.open_timeout_s)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """Return how many frames were not delivered: replaced by a newer one, stale, or not decodable."""
+        return {"replaced": self._slot.replaced, **self._unusable}
+
+    @property
+    def reconnects(self) -> int:
+        """Return how often the camera was lost and found again."""
+        return max(0, self._connections - 1)
+
+    def __iter__(self) -> Iterator[Picture]:
+        while not self._stopping.is_set():
+            silent_ns = self._clock.now_ns() - self._newest_ns
+            until_blind_s = (self._silence_ns - silent_ns) / 1e9 + 0.001
+            frame = self._slot.get(timeout_s=min(TICK_S, until_blind_s) if until_blind_s > 0 else TICK_S)
+            if self._stopping.is_set():
+                return
+            yield frame or self._blind_or_waiting()
+
+    def __enter__(self) -> CameraSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the camera; safe to call twice."""
+        self._stopping.set()
+        self._thread.join(timeout=1.0)
+        if self._thread.is_alive():
+            log.info("%s: still waiting for the camera; that ends with its own timeout", self.name)
+
+    def _blind_or_waiting(self) -> Blind | None:
+        now_ns = self._clock.now_ns()
+        if now_ns - self._newest_ns <= self._silence_ns:
+            return None
+        stale_ns = self._newest_stale_ns
+        late = stale_ns is not None and now_ns - stale_ns <= self._silence_ns
+        return Blind(now_ns, "CAM_STALE" if late else "CAM_LOST")
+
+    def _await_first_frame(self, timeout_s: float) -> None:
+        started_ns = self._clock.now_ns()
+        while not self._answered.wait(TICK_S):
+            if self._clock.now_ns() - started_ns > timeout_s * 1e9:
+                raise CameraError(
+                    f"camera {self.name} gave no picture within {timeout_s:g} s ({self._why}); check that it is on, "
+                    "that address and password are right, or raise video.open_timeout_s"
+                )
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._one_connection()
+                self._stopping.wait(self._backoff.next_s())
+        except BaseException as error:  # not swallowed: the consumer raises it
+            self._failure = error
+            self._slot.fail(error)
+            self._answered.set()
+
+    def _one_connection(self) -> None:
+        try:
+            connection = self._connect(self.size_px if self._connections else None)
+        except Lost as lost:
+            self._note_loss("does not answer", lost)
+            return
+        delivered = False
+        try:
+            while not self._stopping.is_set():
+                frame = self._numbered(connection.grab())
+                if frame is None:
+                    continue
+                if not delivered:
+                    delivered = True
+                    self._welcome(frame, connection)
+                self._newest_ns = frame.captured_ns
+                self._slot.put(frame)
+                self._answered.set()
+        except Lost as lost:
+            self._note_loss("was lost", lost)
+        finally:
+            connection.close()
+
+    def _numbered(self, grab: Grab) -> Frame | None:
+        self._index += 1
+        if grab.image is not None:
+            return Frame(self._index, grab.captured_ns, grab.image)
+        reason = grab.dropped or "decode_error"
+        self._unusable[reason] += 1
+        if reason == "stale":
+            self._newest_stale_ns = grab.captured_ns
+        return None
+
+    def _welcome(self, frame: Frame, connection: Connection) -> None:
+        if self._connections == 0:
+            self.size_px = (frame.image.shape[1], frame.image.shape[0])
+            self.fps = connection.fps
+        self._connections += 1
+        self._backoff.reset()
+        log.info("camera %s answers, %d x %d px", self.name, *self.size_px)
+
+    def _note_loss(self, what: str, lost: Lost) -> None:
+        self._why = str(lost)
+        log.warning("camera %s %s: %s", self.name, what, lost)
+
+
+class Backoff:
+    """Waits between attempts: doubling from the first to the longest, each shortened at random by up to a half.
+
+    Args:
+        limits_s: First and longest wait.
+        jitter: Source of the randomness.
+    """
+
+    def __init__(self, limits_s: tuple[float, float], *, jitter: random.Random) -> None:
+        self._first_s, self._longest_s = limits_s
+        self._jitter = jitter
+        self._wait_s = self._first_s
+
+    def next_s(self) -> float:
+        """Return how long to wait before the next attempt."""
+        wait_s, self._wait_s = self._wait_s, min(self._longest_s, 2 * self._wait_s)
+        return min(wait_s, self._longest_s) * self._jitter.uniform(0.5, 1.0)
+
+    def reset(self) -> None:
+        """Start again from the first wait, after a connection that worked."""
+        self._wait_s = self._first_s
+
+
+def open_camera(section: VideoSection, *, clock: Clock) -> CameraSource:
+    """Open the network, USB or GStreamer camera that `section.source` names.
+
+    Raises:
+        CameraError: It did not answer in time, or needs what this machine lacks.
+    """
+    return CameraSource(section, clock=clock, connect=lambda size_px: connect(section, clock=clock, size_px=size_px))
