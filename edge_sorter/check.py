@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge_sorter.belt import load_calibration
 from edge_sorter.config import Config, is_file_source, load_config
-from edge_sorter.detect import ModelManifest, load_manifest
+from edge_sorter.detect.manifest import Manifest, load_manifest
 from edge_sorter.errors import ConfigError, EdgeSorterError
 from edge_sorter.sort import load_plan
 
@@ -44,7 +44,7 @@ def check_installation(path: Path) -> Findings:
     return findings
 
 
-def _check_model(config: Config, findings: Findings) -> ModelManifest | None:
+def _check_model(config: Config, findings: Findings) -> Manifest | None:
     try:
         manifest = load_manifest(config.detect.model)
     except EdgeSorterError as error:
@@ -72,7 +72,7 @@ def _check_calibration(config: Config, findings: Findings) -> None:
         )
 
 
-def _check_plan(config: Config, manifest: ModelManifest | None, findings: Findings) -> None:
+def _check_plan(config: Config, manifest: Manifest | None, findings: Findings) -> None:
     try:
         plan = load_plan(
             config.sort.plan,

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -41,6 +40,8 @@ OutOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output, nothing else")]
 
+ALL_LINES = "+/+/+/+/+/edge_sorter/v1"
+
 _errors = Console(stderr=True, soft_wrap=True)
 
 
@@ -51,9 +52,10 @@ class Stop:
         self.signal: int | None = None
 
     def __call__(self) -> bool:
+        """Tell whether to stop."""
         return self.signal is not None
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
+    def _receive(self, number: int, _: FrameType | None) -> None:
         if self.signal is not None:
             raise KeyboardInterrupt
         self.signal = number
@@ -105,8 +107,8 @@ def demo(
     from edge_sorter.replay.demo import run_demo
 
     with Stop().installed() as stop:
-        run_demo(Console(), out_dir=out, fast=fast, video=video, stopped=stop)
-    raise typer.Exit(stop.exit_code)
+        perfect = run_demo(Console(), out_dir=out, fast=fast, video=video, stopped=stop)
+    raise typer.Exit(stop.exit_code or int(not perfect))
 
 
 @app.command()
@@ -223,19 +225,24 @@ def listen(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a PLC gateway would see on the broker: decisions, states, heartbeats."""
+    from edge_sorter.config import PlcSection, load_config
     from edge_sorter.live import listen_to
+    from edge_sorter.plc.listen import Received, format_line
+
+    section = load_config(config).plc if config else PlcSection(host=host, port=port)
+    roots = (ALL_LINES, f"replay/{ALL_LINES}") if replays else (ALL_LINES,)
+    names = ("decision", "state", *(("hb",) if heartbeats else ()))
+    console = Console(soft_wrap=True, highlight=False)
+
+    def show(received: Received) -> None:
+        if as_json:
+            sys.stdout.write(received.message.to_json().decode() + "\n")
+            sys.stdout.flush()
+        else:
+            console.print(format_line(received.message))
 
     with Stop().installed() as stop:
-        listen_to(
-            config,
-            host=host,
-            port=port,
-            replays=replays,
-            heartbeats=heartbeats,
-            count=count,
-            as_json=as_json,
-            stopped=stop,
-        )
+        listen_to(section, roots, show, names=names, count=count, stopped=stop)
     raise typer.Exit(stop.exit_code)
 
 
@@ -267,18 +274,9 @@ def _progress(*, quiet: bool) -> Iterator[Any]:
 def main() -> None:
     """Run the command line; every error of ours ends in one message and its own exit code."""
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except click.exceptions.Abort:
-        code = 130
+        app()
     except KeyboardInterrupt:
-        code = 130
+        sys.exit(130)
     except EdgeSorterError as error:
         _errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
-        code = error.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(error.exit_code)

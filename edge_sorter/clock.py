@@ -86,6 +86,25 @@ class FileClock(SystemClock):
             time.sleep(wait_ns / 1e9)
 
 
+class ShiftedClock:
+    """Another clock seen by somebody whose time begins at `zero_ns` of it."""
+
+    def __init__(self, clock: Clock, zero_ns: int) -> None:
+        self._clock, self._zero_ns = clock, zero_ns
+
+    def now_ns(self) -> int:
+        """Return the present, counted from `zero_ns`."""
+        return self._clock.now_ns() - self._zero_ns
+
+    def wall(self, at_ns: int) -> datetime:
+        """Translate a time counted from `zero_ns` to UTC."""
+        return self._clock.wall(at_ns + self._zero_ns)
+
+    def sleep_until(self, at_ns: int) -> None:
+        """Wait for a time counted from `zero_ns`."""
+        self._clock.sleep_until(at_ns + self._zero_ns)
+
+
 def stopwatch_ns() -> int:
     """Return a high-resolution reading for measuring durations; never used to decide anything."""
     return time.perf_counter_ns()

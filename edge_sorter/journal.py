@@ -54,6 +54,28 @@ def decision_record(decision: SortDecision) -> dict[str, Any]:
     }
 
 
+def journal_header(
+    *,
+    boot_id: str,
+    source: str,
+    size_px: tuple[int, int],
+    classes: tuple[str, ...],
+    high_confidence: float,
+    model: str,
+    plan: str,
+) -> dict[str, Any]:
+    """Return what a journal must say about who decided, for a replay to decide alike."""
+    return {
+        "boot_id": boot_id,
+        "source": source,
+        "image_size_px": list(size_px),
+        "classes": list(classes),
+        "high_confidence": high_confidence,
+        "model": model,
+        "plan": plan,
+    }
+
+
 def dump_line(record: dict[str, Any]) -> str:
     """Return one JSON line, compact, key order kept, no NaN."""
     return json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n"

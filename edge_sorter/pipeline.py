@@ -17,10 +17,10 @@ from edge_sorter.clock import Clock, stopwatch_ns
 from edge_sorter.config import Config
 from edge_sorter.detect import Detector
 from edge_sorter.identify import CodeReader, Identifier
-from edge_sorter.plc import PublishResult
+from edge_sorter.plc.publisher import Publisher, PublishResult, Vitals
 from edge_sorter.sort import Router, SortPlan
 from edge_sorter.track import Tracker
-from edge_sorter.types import Blind, CodeRead, Detections, Frame, SortDecision, Step, Track
+from edge_sorter.types import Blind, CodeRead, Detections, Frame, Step, Track
 from edge_sorter.video import FrameSource, HealthMonitor
 
 log = logging.getLogger(__name__)
@@ -96,19 +96,6 @@ class Pipeline:
         return Step(index, at_ns, travel_mm, detections, reads, tracks, parcels, decisions, spent)
 
 
-class Publisher(Protocol):
-    """What the loop needs of a PLC link."""
-
-    def publish(self, decision: SortDecision) -> PublishResult:
-        """Send one decision now or say why not; never queues."""
-
-    def state(self, state: str, *, cause: str | None = None) -> None:
-        """Announce the state of this line."""
-
-    def tick(self, now_ns: int) -> None:
-        """Send what is due, such as the heartbeat; called on every turn of the loop."""
-
-
 class Observer(Protocol):
     """Somebody who looks on without influencing anything: journal, report, screen."""
 
@@ -144,10 +131,12 @@ def run(
     reason, and RUNNING again once the picture recovers.
     """
     counts = RunCounts()
-    blind_since: Blind | None = None
+    pulse = _Pulse()
+    blind_for: str | None = None
     publisher.state("RUNNING")
     for item in source:
-        publisher.tick(clock.now_ns())
+        now_ns = clock.now_ns()
+        publisher.tick(now_ns, vitals=pulse.vitals(now_ns))
         if stopped():
             break
         if item is None:
@@ -155,28 +144,54 @@ def run(
         blind = item if isinstance(item, Blind) else _unusable(item, health)
         if blind is not None:
             counts.blind[blind.reason] = counts.blind.get(blind.reason, 0) + 1
-            if blind_since is None or blind_since.reason != blind.reason:
+            if blind_for != blind.reason:
                 log.warning("blind: %s", blind.reason)
                 publisher.state("DEGRADED", cause=blind.reason)
-                blind_since = blind
+                blind_for = blind.reason
             for observer in observers:
                 observer.on_blind(blind)
-            continue
-        if blind_since is not None:
-            log.info("sees again after %s", blind_since.reason)
-            publisher.state("RUNNING", cause=f"recovered from {blind_since.reason}")
-            blind_since = None
-        assert isinstance(item, Frame)
-        step = pipeline.step(item)
-        began_ns = stopwatch_ns()
-        results = tuple(publisher.publish(decision) for decision in step.decisions)
-        publish_ns = stopwatch_ns() - began_ns
-        counts.frames += 1
-        for result in results:
-            counts.published[result.value] = counts.published.get(result.value, 0) + 1
-        for observer in observers:
-            observer.on_step(step, results, publish_ns)
+        elif isinstance(item, Frame):
+            if blind_for is not None:
+                log.info("sees again after %s", blind_for)
+                publisher.state("RUNNING", cause=f"recovered from {blind_for}")
+                blind_for = None
+            pulse.beat(item.captured_ns)
+            _step(item, pipeline, publisher, observers, counts)
     return counts
+
+
+def _step(
+    frame: Frame, pipeline: Pipeline, publisher: Publisher, observers: tuple[Observer, ...], counts: RunCounts
+) -> None:
+    step = pipeline.step(frame)
+    began_ns = stopwatch_ns()
+    results = tuple(publisher.publish(decision) for decision in step.decisions)
+    publish_ns = stopwatch_ns() - began_ns
+    counts.frames += 1
+    for result in results:
+        counts.published[result.value] = counts.published.get(result.value, 0) + 1
+    for observer in observers:
+        observer.on_step(step, results, publish_ns)
+
+
+class _Pulse:
+    """Frame rate and age of the newest frame, for the heartbeat."""
+
+    def __init__(self) -> None:
+        self._last_ns: int | None = None
+        self._period_ns: float | None = None
+
+    def beat(self, captured_ns: int) -> None:
+        if self._last_ns is not None:
+            period_ns = captured_ns - self._last_ns
+            self._period_ns = period_ns if self._period_ns is None else 0.9 * self._period_ns + 0.1 * period_ns
+        self._last_ns = captured_ns
+
+    def vitals(self, now_ns: int) -> Vitals:
+        return Vitals(
+            fps=round(1e9 / self._period_ns, 1) if self._period_ns else None,
+            frame_age_ms=None if self._last_ns is None else round((now_ns - self._last_ns) / 1e6, 1),
+        )
 
 
 def _unusable(frame: Frame, health: HealthMonitor) -> Blind | None:

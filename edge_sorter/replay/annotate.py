@@ -137,7 +137,7 @@ def _label(image: Image, text: str, at: tuple[int, int], *, background: Colour, 
     cv2.rectangle(image, (x, y - height - base - pad), (x + width + 2 * pad, y), background, cv2.FILLED)
     ink = _INK if sum(background) > 330 else (255, 255, 255)
     cv2.putText(image, text, (x + pad, y - base), _FONT, size, ink, weight, cv2.LINE_AA)
-    return x + width + 2 * pad
+    return int(x + width + 2 * pad)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from edge_sorter.atomic import write_json
-from edge_sorter.plc import PublishResult
+from edge_sorter.plc.publisher import PublishResult
 from edge_sorter.replay.histogram import Histogram
 from edge_sorter.replay.truth import Verdict
 from edge_sorter.types import Blind, Step

@@ -15,16 +15,17 @@ from types import TracebackType
 from typing import Any
 
 from edge_sorter.atomic import write_text
-from edge_sorter.clock import Clock, FileClock, ReplayClock, stopwatch_ns
+from edge_sorter.clock import Clock, FileClock, ReplayClock, ShiftedClock, stopwatch_ns
 from edge_sorter.config import Config
 from edge_sorter.detect import Detector, open_detector
 from edge_sorter.errors import JournalError
-from edge_sorter.journal import Journal, JournalWriter, decision_record, dump_line
-from edge_sorter.pipeline import Pipeline, Publisher, open_pipeline, run
-from edge_sorter.plc import MemoryPublisher, PublishResult
+from edge_sorter.journal import Journal, JournalWriter, decision_record, dump_line, journal_header
+from edge_sorter.pipeline import Pipeline, open_pipeline, run
+from edge_sorter.plc.publisher import MemoryPublisher, Publisher, PublishResult
 from edge_sorter.replay.annotate import Overlay, annotate
+from edge_sorter.replay.repeated import Repeated
 from edge_sorter.replay.report import Collector, build_report, write_report
-from edge_sorter.replay.truth import judge, load_truth
+from edge_sorter.replay.truth import judge, lane_by_plan, load_truth
 from edge_sorter.sort import SortPlan, load_plan
 from edge_sorter.types import Blind, Frame, SortDecision, Step
 from edge_sorter.video import FrameSource, HealthMonitor, open_source
@@ -54,44 +55,6 @@ class ReplayResult:
     report: dict[str, Any]
     decisions: tuple[SortDecision, ...]
     interrupted: bool = False
-
-
-class _Repeated:
-    """A clip played several times over as one long recording; index and time keep rising."""
-
-    def __init__(self, open_once: Callable[[], FrameSource], times: int) -> None:
-        self._open, self._times = open_once, times
-        self._source = open_once()
-        self.name, self.size_px, self.fps = self._source.name, self._source.size_px, self._source.fps
-        total = self._source.frames_total
-        self.frames_total = None if total is None else total * times
-        self.drops: dict[str, int] = {}
-
-    def __iter__(self) -> Iterator[Frame | Blind | None]:
-        index = at_ns = 0
-        gap_ns = round(1e9 / (self.fps or 25))
-        for turn in range(self._times):
-            if turn:
-                self._source = self._open()
-            first_index, first_ns = index, at_ns
-            with self._source as source:
-                for item in source:
-                    if isinstance(item, Frame):
-                        index, at_ns = first_index + item.index + 1, first_ns + item.captured_ns + gap_ns
-                        yield Frame(first_index + item.index, first_ns + item.captured_ns, item.image)
-                    else:
-                        yield item
-
-    def close(self) -> None:
-        self._source.close()
-
-    def __enter__(self) -> _Repeated:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Recorder:
@@ -143,17 +106,25 @@ def replay_clip(
     section = config.video.model_copy(update={"source": str(clip)})
     clock = clock or (FileClock() if options.realtime else ReplayClock())
 
-    def open_once() -> FrameSource:
-        return open_source(section, clock=clock, realtime=options.realtime)
+    def open_at(start_ns: int) -> FrameSource:
+        return open_source(section, clock=ShiftedClock(clock, start_ns), realtime=options.realtime)
 
     with ExitStack() as stack:
         detector = stack.enter_context(open_detector(config.detect))
         plan = load_plan(config.sort.plan, classes=detector.classes)
-        source = stack.enter_context(open_once() if options.repeat == 1 else _Repeated(open_once, options.repeat))
+        source = stack.enter_context(open_at(0) if options.repeat == 1 else Repeated(open_at, options.repeat))
         pipeline = open_pipeline(config, detector=detector, plan=plan, image_size_px=source.size_px, boot_id=boot_id)
         journal = None
         if options.out_dir:
-            header = journal_header(detector, plan, boot_id=boot_id, size_px=source.size_px, source=clip.name)
+            header = journal_header(
+                boot_id=boot_id,
+                source=clip.name,
+                size_px=source.size_px,
+                classes=detector.classes,
+                high_confidence=detector.high_confidence,
+                model=detector.description,
+                plan=plan.name,
+            )
             journal = stack.enter_context(JournalWriter(options.out_dir / "journal.jsonl", header=header))
         total = source.frames_total
         recorder = _Recorder(journal, clock, paced=options.realtime, on_frame=lambda n: progress("replay", n, total))
@@ -161,7 +132,7 @@ def replay_clip(
         run(
             source,
             pipeline,
-            publisher or MemoryPublisher(),
+            publisher or MemoryPublisher(clock),
             clock=clock,
             health=HealthMonitor(config.video.blind),
             observers=(recorder,),
@@ -178,7 +149,7 @@ def replay_clip(
             video_s=recorder.last_ns / 1e9,
             dropped=dict(source.drops),
             mode="real time" if options.realtime else "as fast as possible",
-            verdict=judge(truth, recorder.decisions, lane_of=plan.lane_of) if truth else None,
+            verdict=judge(truth, recorder.decisions, lane_of=lane_by_plan(plan)) if truth else None,
             rss_mb=peak_rss_mb(),
         )
         overlay = _overlay(pipeline, detector, plan)
@@ -190,21 +161,6 @@ def replay_clip(
                 config, clip, options.out_dir, overlay=overlay, size_px=size_px, fps=fps, progress=progress
             )
     return ReplayResult(report, tuple(recorder.decisions), interrupted=stopped())
-
-
-def journal_header(
-    detector: Detector, plan: SortPlan, *, boot_id: str, size_px: tuple[int, int], source: str
-) -> dict[str, Any]:
-    """Return what a journal must say about who decided, for a replay to decide alike."""
-    return {
-        "boot_id": boot_id,
-        "source": source,
-        "image_size_px": list(size_px),
-        "classes": list(detector.classes),
-        "high_confidence": detector.high_confidence,
-        "model": detector.description,
-        "plan": plan.name,
-    }
 
 
 def replay_journal(config: Config, path: Path, *, out_dir: Path | None = None) -> tuple[int, int]:

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from edge_sorter.errors import ConfigError
-from edge_sorter.types import SortDecision
+from edge_sorter.sort import SortPlan
+from edge_sorter.types import Parcel, SortDecision, Track, TrackState
 
 MATCH_WITHIN_S = 0.35
 """A decision belongs to the parcel whose crossing is nearest in time, up to this; half of a dense line's pitch."""
 
-LaneOf = Callable[[str, tuple[float, float], float], str]
-"""Class name, (length, width) in mm and height in mm -> the lane the plan wants."""
+LaneOf = Callable[["TrueParcel"], "str | None"]
+"""The lane a true parcel ought to go to; None when its truth does not say enough."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,6 @@ class TrueParcel:
     cross_s: float
     class_name: str | None = None
     size_mm: tuple[float, float] | None = None
-    height_mm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,7 @@ def load_truth(path: Path) -> Truth:
         if data.get("schema") == "edge_sorter.truth/1":
             crossing = tuple(
                 TrueParcel(
-                    int(p["id"]),
-                    float(p["cross_s"]),
-                    str(p["class"]),
-                    (float(p["length_mm"]), float(p["width_mm"])),
-                    float(p.get("height_mm", 0.0)),
+                    int(p["id"]), float(p["cross_s"]), str(p["class"]), (float(p["length_mm"]), float(p["width_mm"]))
                 )
                 for p in data["parcels"]
                 if p["crosses"]
@@ -131,9 +127,9 @@ def judge(truth: Truth, decisions: list[SortDecision], *, lane_of: LaneOf | None
 
 def _judge_lane(verdict: Verdict, parcel: TrueParcel, decision: SortDecision, lane_of: LaneOf | None) -> None:
     verdict.crossing_error_ms.append((decision.crossed_ns / 1e9 - parcel.cross_s) * 1e3)
-    if lane_of is None or parcel.class_name is None or parcel.size_mm is None:
+    wanted = lane_of(parcel) if lane_of else None
+    if wanted is None:
         return
-    wanted = lane_of(parcel.class_name, parcel.size_mm, parcel.height_mm)
     verdict.lanes_judged += 1
     if decision.lane == wanted:
         verdict.lane_right += 1
@@ -149,6 +145,19 @@ def _judge_lane(verdict: Verdict, parcel: TrueParcel, decision: SortDecision, la
                 "size_mm": decision.size_mm,
             }
         )
+
+
+def lane_by_plan(plan: SortPlan) -> LaneOf:
+    """Return what a plan wants for a parcel of known class and size: perfect eyes, the same rules."""
+
+    def lane_of(parcel: TrueParcel) -> str | None:
+        if parcel.class_name is None:
+            return None
+        seen = Track(0, TrackState.CONFIRMED, 0, (0.0, 0.0, 0.0, 0.0), (0.0, 0.0), True, 1.0, 0, 1, 0, 0)
+        rule = plan.rule_for(Parcel(seen, parcel.class_name, 1.0, parcel.size_mm))
+        return rule.to[0] if rule else plan.default
+
+    return lane_of
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:

@@ -1,0 +1,214 @@
+"""A running line: camera, pipeline, journal and broker put together, and taken apart in order.
+
+The broker comes first, after a look at the model's manifest: whoever listens hears STARTING before the engine or the
+camera can fail, and learns the reason when one does. A clip as `video.source` plays in real time as if it were a
+camera, and is marked as a replay.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from edge_sorter import __version__
+from edge_sorter.clock import Clock, FileClock, ReplayClock, SystemClock, rfc3339
+from edge_sorter.config import Config, PlcSection, is_file_source
+from edge_sorter.detect import Detector, open_detector
+from edge_sorter.detect.manifest import Manifest, load_manifest
+from edge_sorter.errors import ConfigError
+from edge_sorter.journal import JournalWriter, journal_header
+from edge_sorter.pipeline import Observer, RunCounts, open_pipeline, run
+from edge_sorter.plc.boot import boot_id as new_boot_id
+from edge_sorter.plc.link import MqttLink
+from edge_sorter.plc.listen import Listener, Received
+from edge_sorter.plc.messages import DecisionMessage, InfoMessage
+from edge_sorter.plc.publisher import PublishResult
+from edge_sorter.plc.topics import Topics
+from edge_sorter.replay.runner import Progress, ReplayOptions, ReplayResult, replay_clip
+from edge_sorter.sort import SortPlan, load_plan
+from edge_sorter.types import Blind, Step
+from edge_sorter.video import HealthMonitor, open_source
+
+log = logging.getLogger(__name__)
+
+FILE_PATIENCE_S = 2.0
+"""A clip replayed as fast as possible outruns any broker; it can wait, a camera cannot."""
+
+
+def run_live(config: Config, *, stopped: Callable[[], bool]) -> RunCounts:
+    """Sort until the source ends or `stopped()`.
+
+    Raises:
+        EdgeSorterError: Anything that keeps the line from starting, or a failure while it runs; the state topic then
+            reads HOLD with the reason, and OFFLINE after that.
+    """
+    if config.video.source is None:
+        raise ConfigError("video.source is not set: name a clip, rtsp://..., usb:0 or gst:<pipeline>")
+    from_file = is_file_source(config.video.source)
+    clock: Clock = FileClock() if from_file else SystemClock()
+    boot_id = new_boot_id(SystemClock())
+    model = short_name(load_manifest(config.detect.model))
+    topics = Topics(config.line, replay=from_file)
+    with MqttLink(config.plc, topics=topics, clock=clock, boot_id=boot_id, model=model) as link, ExitStack() as stack:
+        try:
+            return _run(config, stack, link, clock, boot_id=boot_id, stopped=stopped)
+        except Exception as error:
+            link.state("HOLD", cause=str(error).splitlines()[0][:200])
+            raise
+
+
+def _run(
+    config: Config, stack: ExitStack, link: MqttLink, clock: Clock, *, boot_id: str, stopped: Callable[[], bool]
+) -> RunCounts:
+    detector = stack.enter_context(open_detector(config.detect))
+    plan = load_plan(config.sort.plan, classes=detector.classes, calibrated=config.belt.calibration is not None)
+    assert config.video.source is not None
+    realtime = is_file_source(config.video.source)
+    source = stack.enter_context(open_source(config.video, clock=clock, realtime=realtime))
+    link.info(info_message(config, detector, plan, clock=clock, boot_id=boot_id, source=source.name))
+    pipeline = open_pipeline(config, detector=detector, plan=plan, image_size_px=source.size_px, boot_id=boot_id)
+    observers: list[Observer] = [_Log()]
+    if config.journal.path:
+        header = journal_header(
+            boot_id=boot_id,
+            source=source.name,
+            size_px=source.size_px,
+            classes=detector.classes,
+            high_confidence=detector.high_confidence,
+            model=detector.description,
+            plan=plan.name,
+        )
+        writer = JournalWriter(config.journal.path, header=header, max_bytes=round(config.journal.max_mb * 1e6))
+        observers.append(_Journal(stack.enter_context(writer)))
+    log.info("ready: %s, %s, plan %s", source.name, detector.description, plan.name)
+    link.state("READY")
+    return run(
+        source,
+        pipeline,
+        link,
+        clock=clock,
+        health=HealthMonitor(config.video.blind),
+        observers=tuple(observers),
+        stopped=stopped,
+    )
+
+
+def replay_published(
+    config: Config,
+    clip: Path,
+    *,
+    config_name: str,
+    options: ReplayOptions,
+    progress: Progress,
+    stopped: Callable[[], bool],
+) -> ReplayResult:
+    """Replay a clip and send its decisions, marked as replay, to the broker of the configuration.
+
+    Raises:
+        EdgeSorterError: As `replay_clip`, and PlcError when the broker cannot be reached.
+    """
+    boot_id = new_boot_id(SystemClock())
+    system = SystemClock()
+    clock: Clock = FileClock() if options.realtime else ReplayClock(wall_at_zero=system.wall(system.now_ns()))
+    topics = Topics(config.line, replay=True)
+    model = short_name(load_manifest(config.detect.model))
+    with MqttLink(
+        config.plc, topics=topics, clock=clock, boot_id=boot_id, model=model, patience_s=FILE_PATIENCE_S
+    ) as link:
+        return replay_clip(
+            config,
+            clip,
+            config_name=config_name,
+            options=options,
+            publisher=link,
+            boot_id=boot_id,
+            progress=progress,
+            stopped=stopped,
+            clock=clock,
+        )
+
+
+def info_message(
+    config: Config, detector: Detector, plan: SortPlan, *, clock: Clock, boot_id: str, source: str
+) -> InfoMessage:
+    """Return what is running, for the retained info topic."""
+    return InfoMessage(
+        boot_id=boot_id,
+        ts=rfc3339(clock.wall(clock.now_ns())),
+        version=__version__,
+        source=source,
+        model=short_name(detector.manifest),
+        engine=detector.description,
+        plan=plan.name,
+        calibration=config.belt.calibration.name if config.belt.calibration else None,
+        lanes=tuple(lane.id for lane in plan.lanes),
+        replay=is_file_source(config.video.source or ""),
+    )
+
+
+def short_name(manifest: Manifest) -> str:
+    """Return "<name>#<start of its sha256>", which changes with the weights."""
+    return f"{manifest.name}#{manifest.sha256[:8]}"
+
+
+class _Journal:
+    """Writes every step."""
+
+    def __init__(self, writer: JournalWriter) -> None:
+        self._writer = writer
+
+    def on_step(self, step: Step, results: tuple[PublishResult, ...], publish_ns: int) -> None:
+        self._writer.write(step)
+
+    def on_blind(self, blind: Blind) -> None:
+        """A journal records what was seen; the state topic records blindness."""
+
+
+class _Log:
+    """Tells every decision."""
+
+    def on_step(self, step: Step, results: tuple[PublishResult, ...], publish_ns: int) -> None:
+        for decision, result in zip(step.decisions, results, strict=True):
+            log.info(
+                "parcel %s %s -> %s %s (%s)",
+                decision.parcel_uid,
+                decision.class_name,
+                decision.lane,
+                decision.reason.value,
+                result.value,
+            )
+
+    def on_blind(self, blind: Blind) -> None:
+        """The loop has already told it."""
+
+
+def listen_to(
+    section: PlcSection,
+    roots: tuple[str, ...],
+    show: Callable[[Received], None],
+    *,
+    names: tuple[str, ...],
+    count: int,
+    stopped: Callable[[], bool],
+) -> None:
+    """Hand what a PLC gateway would see to `show`, until stopped or until `count` decisions came (0: never).
+
+    Raises:
+        PlcError: The broker cannot be reached.
+    """
+    seen = 0
+    with ExitStack() as stack:
+        listeners = [
+            stack.enter_context(Listener(section, root, client_id=f"edge-sorter-listen-{os.getpid()}-{n}", only=names))
+            for n, root in enumerate(roots)
+        ]
+        while not stopped():
+            for listener in listeners:
+                for received in listener.messages(timeout_s=0.05):
+                    show(received)
+                    seen += isinstance(received.message, DecisionMessage)
+                    if stopped() or (count and seen >= count):
+                        return
