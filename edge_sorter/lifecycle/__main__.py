@@ -1,0 +1,249 @@
+"""`python -m edge_sorter.lifecycle`: from images to the two model files, one command per step.
+
+Contract: thin over the modules of this room; it prints progress to standard error, results to standard output, and
+ends with the exit code of the error it reports.
+
+    python -m edge_sorter.lifecycle data build --out DATA --sacks DIR --packages DIR --rendered DIR
+    python -m edge_sorter.lifecycle train --data DATA/data.yaml --out RUN
+    python -m edge_sorter.lifecycle export --checkpoint RUN/weights/last.pt --out weights/NAME.onnx
+    python -m edge_sorter.lifecycle quantize --model weights/NAME.onnx --data DATA/data.yaml --out weights/INT8.onnx
+    python -m edge_sorter.lifecycle evaluate --model weights/NAME-int8.onnx --images DIR --labels DIR
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge_sorter.errors import EdgeSorterError, ModelError
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Make and measure detection models.")
+data_app = typer.Typer(no_args_is_help=True, help="Assemble data sets.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("build")
+def build_data(
+    out: Annotated[Path, typer.Option(help="Folder to write: links, labels, lists, dataset.json")],
+    sacks: Annotated[Path | None, typer.Option(help="Root of the sacks set (train/, valid/)")] = None,
+    packages: Annotated[Path | None, typer.Option(help="Root of the public-domain packages set")] = None,
+    rendered: Annotated[Path | None, typer.Option(help="Root of rendered images (images/, labels/)")] = None,
+    sacks_limit: Annotated[int, typer.Option(help="Sack images to draw; 0 takes all")] = 0,
+    packages_repeat: Annotated[int, typer.Option(help="Times each packages image appears in an epoch")] = 4,
+    rendered_repeat: Annotated[int, typer.Option(help="Times each rendered image appears in an epoch")] = 2,
+    seed: int = 0,
+) -> None:
+    """Mix image sets with different classes into one YOLO data set with a fingerprint."""
+    from edge_sorter.lifecycle import data
+
+    path = data.build(
+        out,
+        sacks_root=sacks,
+        packages_root=packages,
+        rendered_root=rendered,
+        sacks_limit=sacks_limit,
+        packages_repeat=packages_repeat,
+        rendered_repeat=rendered_repeat,
+        seed=seed,
+    )
+    record = json.loads((out / "dataset.json").read_text(encoding="utf-8"))
+    for source in record["sources"]:
+        _print(f"{source['split']:5} {source['name']:24} {source['images']:5} x{source['repeat']}  {source['boxes']}")
+    _print(f"{record['images_per_epoch']} images an epoch, sha256 {record['sha256'][:12]}, {path}")
+
+
+@app.command("train")
+def train_model(
+    data: Annotated[Path, typer.Option(help="data.yaml of `data build`")],
+    out: Annotated[Path, typer.Option(help="Run folder to create")],
+    weights: Annotated[
+        Path | None, typer.Option(help="Our own checkpoint to start from; default: from scratch")
+    ] = None,
+    model: Annotated[str, typer.Option(help="Architecture yaml of ultralytics")] = "yolo26n.yaml",
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    imgsz: Annotated[int | None, typer.Option(min=64, help="Longer side in px, a multiple of 32")] = None,
+    batch: Annotated[int | None, typer.Option(min=2)] = None,
+    lr0: Annotated[float | None, typer.Option(help="Peak learning rate")] = None,
+    scale: Annotated[float | None, typer.Option(help="Random scale gain, +/-")] = None,
+    close_mosaic: Annotated[int | None, typer.Option(help="Last epochs without mosaic")] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    resume: Annotated[bool, typer.Option(help="Continue an interrupted run in --out")] = False,
+    threads: Annotated[int, typer.Option(help="CPU threads; more than there are free cores is slower, not faster")] = 1,
+    loaders: Annotated[int, typer.Option(help="Processes that prepare images")] = 1,
+    bf16: Annotated[bool, typer.Option(help="bfloat16 arithmetic; turn off on CPUs without it")] = True,
+) -> None:
+    """Train a detector and leave RUN/weights/last.pt and RUN/training.json."""
+    from edge_sorter.lifecycle.train import Recipe, train
+
+    wanted = {"epochs": epochs, "imgsz": imgsz, "batch": batch, "lr0": lr0, "scale": scale, "seed": seed}
+    wanted["close_mosaic"] = close_mosaic
+    if imgsz is not None and imgsz % 32:
+        raise ModelError(f"--imgsz {imgsz} is not a multiple of 32; try {round(imgsz / 32) * 32}.")
+    changes: dict[str, Any] = {key: value for key, value in wanted.items() if value is not None}
+    last = train(
+        data,
+        out,
+        recipe=replace(Recipe(), **changes),
+        weights=weights,
+        model=model,
+        resume=resume,
+        threads=threads,
+        loaders=loaders,
+        bf16=bf16,
+        command=_command(),
+    )
+    _print(f"{last}\nNext: python -m edge_sorter.lifecycle export --checkpoint {last} --out weights/NAME.onnx")
+
+
+@app.command("export")
+def export_model(
+    checkpoint: Annotated[Path, typer.Option(help="RUN/weights/last.pt")],
+    out: Annotated[Path, typer.Option(help="ONNX file to write; its manifest goes beside it")],
+    width: Annotated[int, typer.Option(help="Default input width in px")] = 640,
+    height: Annotated[int, typer.Option(help="Default input height in px")] = 384,
+    confidence: Annotated[float | None, typer.Option(help="Recommended threshold, from evaluation")] = None,
+) -> None:
+    """Write the float ONNX model and its manifest."""
+    from edge_sorter.lifecycle import manifest
+    from edge_sorter.lifecycle.export import export
+
+    training = manifest.training_facts(checkpoint.parent.parent)
+    facts = export(checkpoint, out, width_px=width, height_px=height)
+    path = manifest.write(
+        out,
+        classes=facts["classes"],
+        precision="float32",
+        training=training,
+        width_px=width,
+        height_px=height,
+        confidence=manifest.DEFAULT_CONFIDENCE if confidence is None else confidence,
+    )
+    _print(f"{out} ({out.stat().st_size / 1e6:.1f} MB)\n{path}")
+
+
+@app.command("quantize")
+def quantize_model(
+    model: Annotated[Path, typer.Option(help="Float ONNX made by `export`")],
+    data: Annotated[Path, typer.Option(help="data.yaml whose training images calibrate the scales")],
+    out: Annotated[Path, typer.Option(help="int8 ONNX file to write; its manifest goes beside it")],
+    images: Annotated[int, typer.Option(min=1, help="Calibration images")] = 320,
+    method: Annotated[str, typer.Option(help="mse, percentile or minmax")] = "mse",
+    listing: Annotated[Path | None, typer.Option("--list", help="Where to record the images' names and sha256")] = None,
+    seed: int = 0,
+) -> None:
+    """Write the explicit Q/DQ int8 model, its manifest and the list of calibration images."""
+    from edge_sorter.lifecycle import calibration, manifest
+    from edge_sorter.lifecycle.quantize import quantize
+
+    content = manifest.load(model)
+    size_px = (content["input"]["width_px"], content["input"]["height_px"])
+    paths = calibration.choose(data, images, seed=seed)
+    facts = quantize(
+        model, out, calibration.tensors(paths, size_px=size_px), method=method, on_progress=_progress("run")
+    )
+    if listing is not None:
+        calibration.write_list(paths, listing, size_px=size_px, seed=seed)
+    path = manifest.write(
+        out,
+        classes=content["classes"],
+        precision="int8_qdq",
+        training={**content["training"], "quantization": {**facts, "float_sha256": content["sha256"]}},
+        width_px=size_px[0],
+        height_px=size_px[1],
+        confidence=content["confidence"],
+    )
+    _print(f"{out} ({out.stat().st_size / 1e6:.1f} MB)\n{path}")
+
+
+@app.command("evaluate")
+def evaluate_model(
+    model: Annotated[Path, typer.Option(help="ONNX file with a manifest")],
+    images: Annotated[Path, typer.Option(help="Folder of images")],
+    labels: Annotated[Path, typer.Option(help="Folder of YOLO label files")],
+    classes: Annotated[
+        str, typer.Option(help="Their class ids to our names, e.g. '0=sack' or '0=carton,1=polybag'")
+    ] = "",
+    any_class: Annotated[bool, typer.Option(help="Score positions only")] = False,
+    engine: Annotated[str, typer.Option(help="auto, openvino, onnxruntime, tensorrt")] = "auto",
+    input_px: Annotated[str, typer.Option(help="Input size as WIDTHxHEIGHT; default: the manifest's")] = "",
+    threads: Annotated[int, typer.Option(help="CPU threads of the engine; 0 lets it choose")] = 0,
+    record: Annotated[str, typer.Option(help="Write the figures into the manifest under this name")] = "",
+) -> None:
+    """Measure mAP through the shipped detector; prints JSON."""
+    from edge_sorter.lifecycle import manifest
+    from edge_sorter.lifecycle.evaluate import detector_for, evaluate
+
+    content = manifest.load(model)
+    names: list[str] = content["classes"]
+    score = evaluate(
+        detector_for(model, engine=engine, input_px=_size(input_px), threads=threads),
+        images,
+        labels,
+        classes=names,
+        class_map=_class_map(classes, names),
+        any_class=any_class,
+        on_progress=_progress("image"),
+    )
+    if record:
+        content["metrics"][record] = score.record()
+        manifest.save(model, content)
+    _print(json.dumps(asdict(score), indent=2))
+
+
+def main() -> None:
+    """Run a command; our own errors become one message and their exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        app()
+    except EdgeSorterError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+
+
+def _class_map(text: str, names: list[str]) -> dict[int, int] | None:
+    if not text:
+        return None
+    mapped = {}
+    for pair in text.split(","):
+        theirs, _, ours = pair.partition("=")
+        if not theirs.strip().isdigit() or ours.strip() not in names:
+            raise ModelError(f"--classes '{pair}' is not ID=NAME with NAME one of: {', '.join(names)}.")
+        mapped[int(theirs)] = names.index(ours.strip())
+    return mapped
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    if not text:
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise ModelError(f"--input-px '{text}' is not WIDTHxHEIGHT, e.g. 640x384.")
+    return int(width), int(height)
+
+
+def _command() -> str:
+    return "python -m edge_sorter.lifecycle " + shlex.join(sys.argv[1:])
+
+
+def _progress(unit: str) -> Any:
+    def show(done: int, total: int = 0) -> None:
+        if done % 20 == 0 or done == total:
+            sys.stderr.write(f"\r{unit} {done}{f' of {total}' if total else ''} ")
+            sys.stderr.flush()
+
+    return show
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
