@@ -1,0 +1,156 @@
+"""Which measured box belongs to which predicted one: overlaps, gates, and an exact one-to-one assignment.
+
+Contract: pure functions of arrays; the assignment is the one of greatest total weight, with ties broken the same way
+on every machine.
+
+scipy has an assignment function too, but takes 145 MB on disk for it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Pairs = list[tuple[int, int]]
+
+REACH_WEIGHT = 0.1
+"""Greatest weight of a pair that only its distance speaks for; any overlap of `min_iou` counts for more."""
+
+
+def overlaps(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Return (m, n) intersection over union, and share of each `b` inside each `a`, of boxes (m, 4) and (n, 4)."""
+    corner1 = np.maximum(a[:, None, :2], b[None, :, :2])
+    corner2 = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inside = np.maximum(corner2 - corner1, 0.0).prod(axis=2)
+    area_a = np.maximum(a[:, 2:] - a[:, :2], 0.0).prod(axis=1)[:, None]
+    area_b = np.maximum(b[:, 2:] - b[:, :2], 0.0).prod(axis=1)[None, :]
+    return inside / np.maximum(area_a + area_b - inside, 1e-9), inside / np.maximum(area_b, 1e-9)
+
+
+def misfit(predicted: Floats, measured: Floats) -> Floats:
+    """Return how far (m, n, 2) measured boxes (n, 4) lie from predicted ones (m, 4) along x and y, in pixels.
+
+    Per axis the best agreement of left edge, right edge and centre counts: a box that is cut by the picture's border
+    or half hidden still has one edge where it belongs.
+    """
+    edges = measured[None, :, :] - predicted[:, None, :]
+    low, high = np.abs(edges[..., :2]), np.abs(edges[..., 2:])
+    centre = np.abs(edges[..., :2] + edges[..., 2:]) / 2.0
+    best: Floats = np.minimum(np.minimum(low, high), centre)
+    return best
+
+
+def weights(predicted: Floats, measured: Floats, *, min_iou: float, reach_px: Floats | None) -> Floats:
+    """Return how much speaks for each pair (m, n), 0 where nothing may.
+
+    Args:
+        predicted: Boxes (m, 4), xyxy px.
+        measured: Boxes (n, 4), xyxy px.
+        min_iou: Overlap from which on the overlap itself is the weight.
+        reach_px: How far (m, 2) each predicted box may be off where the overlap is less; None: it may not be.
+    """
+    iou, _ = overlaps(predicted, measured)
+    if reach_px is None:
+        return np.where(iou >= min_iou, iou, 0.0)
+    distance = ((misfit(predicted, measured) / reach_px[:, None, :]) ** 2).sum(axis=2)
+    near = REACH_WEIGHT * np.maximum(1.0 - distance, 0.0)
+    return np.where((iou >= min_iou) & (iou > near), iou, near)
+
+
+def assign(weight: Floats) -> Pairs:
+    """Return the one-to-one pairs (row, column) of greatest total weight; entries of 0 or less are never paired.
+
+    Rows and columns fall into groups that share no positive entry. Most groups are a single pair; the others are
+    solved one by one with the Hungarian method.
+    """
+    pairs: Pairs = []
+    for rows, columns in _groups(weight > 0.0):
+        if len(rows) == 1 and len(columns) == 1:
+            pairs.append((rows[0], columns[0]))
+            continue
+        tall = len(rows) > len(columns)
+        cost = -np.maximum(weight[np.ix_(rows, columns)], 0.0)
+        chosen = _hungarian((cost.T if tall else cost).tolist())
+        found = [(rows[j], columns[i]) if tall else (rows[i], columns[j]) for i, j in enumerate(chosen)]
+        pairs += [pair for pair in found if weight[pair] > 0.0]
+    return sorted(pairs)
+
+
+def _groups(linked: NDArray[np.bool_]) -> list[tuple[list[int], list[int]]]:
+    """Return the connected groups of rows and columns of a boolean matrix, leaving out what is linked to nothing."""
+    columns_of: dict[int, list[int]] = {}
+    rows_of: dict[int, list[int]] = {}
+    for row, column in zip(*(axis.tolist() for axis in np.nonzero(linked)), strict=True):
+        columns_of.setdefault(row, []).append(column)
+        rows_of.setdefault(column, []).append(row)
+    groups = []
+    while columns_of:
+        rows, columns = [min(columns_of)], []
+        for row in rows:  # grows while it is walked
+            for column in columns_of.pop(row):
+                if column in rows_of:
+                    columns.append(column)
+                    rows += [other for other in rows_of.pop(column) if other != row and other not in rows]
+        groups.append((sorted(rows), sorted(columns)))
+    return groups
+
+
+def _hungarian(cost: list[list[float]]) -> list[int]:
+    """Return the column of each row so that the total cost is least; needs at least as many columns as rows.
+
+    Shortest augmenting paths with dual prices (Kuhn 1955; Jonker and Volgenant 1987): each row starts at its cheapest
+    column, and a row that finds it taken pushes others along the cheapest chain of moves.
+    """
+    width = len(cost[0])
+    row_price = [min(row) for row in cost]
+    column_price = [0.0] * width
+    owner = [-1] * width
+    waiting = []
+    for i, row in enumerate(cost):
+        cheapest = row.index(row_price[i])
+        if owner[cheapest] < 0:
+            owner[cheapest] = i
+        else:
+            waiting.append(i)
+    for start in waiting:
+        _augment(start, cost, row_price, column_price, owner)
+    column_of = [-1] * len(cost)
+    for j, i in enumerate(owner):
+        if i >= 0:
+            column_of[i] = j
+    return column_of
+
+
+def _augment(
+    start: int, cost: list[list[float]], row_price: list[float], column_price: list[float], owner: list[int]
+) -> None:
+    """Give row `start` a column: find the cheapest chain to a free one, update the prices, move the chain's owners."""
+    width = len(column_price)
+    slack = [float("inf")] * width
+    via = [-1] * width  # the column whose owner reached this column most cheaply, -1 for the start
+    seen: list[int] = []
+    rest = list(range(width))
+    row, came_from, reached = start, -1, 0.0
+    while True:
+        nearest, nearest_slack = -1, float("inf")
+        for j in rest:
+            offer = reached + cost[row][j] - row_price[row] - column_price[j]
+            if offer < slack[j]:
+                slack[j], via[j] = offer, came_from
+            if slack[j] < nearest_slack:
+                nearest, nearest_slack = j, slack[j]
+        reached = nearest_slack
+        if owner[nearest] < 0:
+            break
+        seen.append(nearest)
+        rest.remove(nearest)
+        row, came_from = owner[nearest], nearest
+    row_price[start] += reached
+    for j in seen:
+        row_price[owner[j]] += reached - slack[j]
+        column_price[j] -= reached - slack[j]
+    while nearest >= 0:
+        before = via[nearest]
+        owner[nearest] = start if before < 0 else owner[before]
+        nearest = before

@@ -1,0 +1,213 @@
+"""How tracked boxes move between two frames: with the belt where its motion is known, else at constant velocity.
+
+Contract: pure functions on columns, one row a track; only elapsed time and belt travel enter, never a frame count.
+
+Each axis of each box is a small Kalman filter (Kalman 1960) of two numbers: the centre, and its slope against an
+`advance` that drives it. Without belt motion the advance is seconds and the slope a velocity in px/s. With it, the
+belt's map moves the box first; the advance is the distance that moved it, in px, signed, and the slope is what the
+object does beyond that, per px. So a tall parcel, nearer to the camera than the belt, is a little faster than the
+belt, an object that jams has slope -1, and all of it stands still, and runs backwards, when the belt does.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+CENTRE_NOISE = 0.05
+"""Standard deviation of a measured centre, in box lengths."""
+SIZE_NOISE = 0.05
+"""Standard deviation of a measured width or height, in box lengths."""
+NEWBORN_SIZE = 0.5
+"""Standard deviation of a newborn's size, in box lengths: the first box is often only a part of the object."""
+GROWTH = 0.2
+"""How much a size wanders, in box lengths per root second."""
+NEWBORN_SPEED = 7.0
+"""Standard deviation of an unknown velocity, in box lengths per second: 3 m/s for a 150 mm parcel is 3 of them."""
+ACCELERATION = 3.0
+"""How much a velocity wanders without known belt motion, in box lengths per second, per root second."""
+SLIP = 0.2
+"""Standard deviation of the slope against a known belt motion before anything was measured."""
+SLIP_CHANGE = 0.1
+"""How much that slope wanders over one box length of advance."""
+WANDER = 0.1
+"""How far an object strays whatever the belt does, in box lengths per root second."""
+
+
+class Motion(NamedTuple):
+    """State of n boxes, columns of equal length.
+
+    Attributes:
+        centre: (n, 2) px.
+        size: (n, 2) width and height, px.
+        slope: (n, 2) centre's change per advance: px/s, or px per px of belt-driven movement.
+        rate: (n, 1) advance per second over the last prediction.
+        velocity: (n, 2) px/s, whatever drives the box.
+        var, cov, var_slope: (n, 2) covariance of centre and slope, per axis.
+        var_size: (n, 2) variance of the size.
+    """
+
+    centre: Floats
+    size: Floats
+    slope: Floats
+    rate: Floats
+    velocity: Floats
+    var: Floats
+    cov: Floats
+    var_slope: Floats
+    var_size: Floats
+
+    @property
+    def xyxy(self) -> Floats:
+        """Boxes (n, 4)."""
+        return np.concatenate((self.centre - self.size / 2.0, self.centre + self.size / 2.0), axis=1)
+
+    @property
+    def length(self) -> Floats:
+        """Typical length of each box (n, 1), px: what distances and speeds are measured against."""
+        return np.sqrt(np.maximum(self.size[:, :1] * self.size[:, 1:], 1.0))
+
+    def rows(self, index: NDArray[np.intp] | list[int]) -> Motion:
+        """Return the rows picked by an index."""
+        return Motion(*(column[index] for column in self))
+
+    def with_rows(self, index: NDArray[np.intp], rows: Motion) -> Motion:
+        """Return a copy in which the indexed rows are replaced."""
+        columns = [column.copy() for column in self]
+        for column, change in zip(columns, rows, strict=True):
+            column[index] = change
+        return Motion(*columns)
+
+    def joined(self, other: Motion) -> Motion:
+        """Return these rows followed by those of `other`."""
+        return Motion(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
+
+
+def at_rest(xyxy: Floats, *, belt_known: bool) -> Motion:
+    """Return the motion of newly seen boxes (n, 4): nothing known yet but where they are."""
+    size = np.maximum(xyxy[:, 2:] - xyxy[:, :2], 1.0)
+    zero = np.zeros_like(size)
+    motion = Motion(
+        centre=(xyxy[:, :2] + xyxy[:, 2:]) / 2.0,
+        size=size,
+        slope=zero,
+        rate=zero[:, :1] + (0.0 if belt_known else 1.0),
+        velocity=zero,
+        var=zero,
+        cov=zero,
+        var_slope=zero,
+        var_size=zero,
+    )
+    spread = SLIP if belt_known else NEWBORN_SPEED * motion.length
+    return motion._replace(
+        var=(CENTRE_NOISE * motion.length) ** 2 + zero,
+        var_slope=spread**2 + zero,
+        var_size=(NEWBORN_SIZE * motion.length) ** 2 + zero,
+    )
+
+
+def with_belt(motion: Motion) -> Motion:
+    """Return the motion restated as slope against the belt: from now on its motion is known."""
+    zero = np.zeros_like(motion.slope)
+    return motion._replace(slope=zero, cov=zero, var_slope=zero + SLIP**2)
+
+
+def without_belt(motion: Motion) -> Motion:
+    """Return the motion restated as velocity: from now on the belt's motion is not known."""
+    spread = 0.3 * np.hypot(motion.velocity[:, :1], motion.velocity[:, 1:]) + 0.5 * motion.length
+    zero = np.zeros_like(motion.slope)
+    return motion._replace(slope=motion.velocity, rate=zero[:, :1] + 1.0, cov=zero, var_slope=zero + spread**2)
+
+
+def with_flow(motion: Motion, newborn: NDArray[np.bool_], moving: NDArray[np.bool_]) -> Motion:
+    """Return the motion with `newborn` rows expected to move like the `moving` ones around them.
+
+    Their median velocity is the expectation; how much they disagree, and a third of it, is how far it is trusted.
+    """
+    if not newborn.any() or not moving.any():
+        return motion
+    velocities = motion.velocity[moving]
+    flow = np.median(velocities, axis=0)
+    disagreement = np.median(np.hypot(*(velocities - flow).T))
+    unknown = NEWBORN_SPEED * motion.length
+    spread = np.minimum(2.0 * disagreement + 0.3 * np.hypot(*flow) + 0.5 * motion.length, unknown)
+    rows = newborn[:, None]
+    return motion._replace(
+        slope=np.where(rows, flow, motion.slope),
+        cov=np.where(rows, 0.0, motion.cov),
+        var_slope=np.where(rows, spread**2, motion.var_slope),
+    )
+
+
+def predict(motion: Motion, *, dt_s: float) -> Motion:
+    """Return where the boxes are `dt_s` later at constant velocity."""
+    advance = np.full_like(motion.rate, dt_s)
+    wander = (ACCELERATION * motion.length) ** 2
+    return _advance(motion, np.zeros_like(motion.slope), advance, wander, dt_s=dt_s)
+
+
+def predict_with_belt(motion: Motion, shifted: Floats, *, delta_mm: float, dt_s: float) -> Motion:
+    """Return where the boxes are after the belt took them to `shifted` (n, 4) by moving `delta_mm` in `dt_s`."""
+    base = (shifted[:, :2] + shifted[:, 2:]) / 2.0 - motion.centre
+    advance = np.copysign(np.hypot(base[:, :1], base[:, 1:]), delta_mm)
+    size = np.maximum(shifted[:, 2:] - shifted[:, :2], 1.0)
+    return _advance(motion._replace(size=size), base, advance, SLIP_CHANGE**2 / motion.length, dt_s=dt_s)
+
+
+def _advance(motion: Motion, base: Floats, advance: Floats, wander: Floats, *, dt_s: float) -> Motion:
+    """Move the centres by `base` and by slope times `advance`; `wander` is the slope's variance per advance."""
+    moved = base + motion.slope * advance
+    distance = np.abs(advance)
+    if dt_s > 0.0:
+        motion = motion._replace(velocity=moved / dt_s, rate=advance / dt_s)
+    return motion._replace(
+        centre=motion.centre + moved,
+        var=motion.var
+        + 2.0 * advance * motion.cov
+        + advance**2 * motion.var_slope
+        + wander * distance**3 / 3.0
+        + (WANDER * motion.length) ** 2 * dt_s,
+        cov=motion.cov + advance * motion.var_slope + wander * advance * distance / 2.0,
+        var_slope=motion.var_slope + wander * distance,
+        var_size=motion.var_size + (GROWTH * motion.length) ** 2 * dt_s,
+    )
+
+
+def reach_px(motion: Motion) -> Floats:
+    """Return how far (n, 2) a measured box may lie from each predicted one: 3 sigma, but never a teleport."""
+    length = motion.length
+    sigma = np.sqrt(motion.var + (CENTRE_NOISE * length) ** 2)
+    return np.clip(3.0 * sigma, 0.5 * length, 3.0 * length)
+
+
+def correct(motion: Motion, xyxy: Floats, first: NDArray[np.bool_]) -> Motion:
+    """Return the motion after the boxes were measured at `xyxy` (n, 4).
+
+    Where a box changed size, its centre moved for that reason too, so the slope learns from the edge that agrees best
+    with the prediction: a parcel that enters the picture, or passes behind something, keeps its speed. `first` (n,)
+    marks boxes without any velocity yet; these learn from the centre.
+    """
+    edges = xyxy - motion.xyxy
+    low, high = edges[:, :2], edges[:, 2:]
+    centre = (low + high) / 2.0
+    agreeing = np.where(low * high > 0.0, np.copysign(np.minimum(np.abs(low), np.abs(high)), low), 0.0)
+    moved = np.where(first[:, None], centre, agreeing)
+    noise = (CENTRE_NOISE * motion.length) ** 2
+    gain = motion.var / (motion.var + noise)
+    slope_gain = motion.cov / (motion.var + noise + ((high - low) / 2.0) ** 2)
+    size_gain = motion.var_size / (motion.var_size + (SIZE_NOISE * motion.length) ** 2)
+    return Motion(
+        centre=motion.centre + gain * centre,
+        size=np.maximum(motion.size + size_gain * (high - low), 1.0),
+        slope=motion.slope + slope_gain * moved,
+        rate=motion.rate,
+        velocity=motion.velocity + slope_gain * moved * motion.rate,
+        var=(1.0 - gain) * motion.var,
+        cov=(1.0 - gain) * motion.cov,
+        var_slope=motion.var_slope - slope_gain * motion.cov,
+        var_size=(1.0 - size_gain) * motion.var_size,
+    )

@@ -1,0 +1,220 @@
+"""Boxes become identities: predict on belt motion, associate in two stages, live and end in seconds.
+
+Contract: `update` depends on the detections given so far and on nothing else; each object keeps one id from its first
+sighting until it was unseen for too long, and each track that ends is returned once more, as ENDED.
+
+The two stages, sure detections first and then unsure ones for the tracks left over, are the idea of ByteTrack
+(Zhang et al. 2022): an unsure box may continue a track, but never starts one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sorter.config import TrackSection
+from edge_sorter.track import motion as moving
+from edge_sorter.track.associate import assign, overlaps, weights
+from edge_sorter.types import Box, Detections, Track, TrackState
+
+Floats = NDArray[np.float64]
+Shift = Callable[[Floats, float], Floats]
+
+TWIN_IOU = 0.5
+"""A detection that overlaps a track seen in the same frame more than this is that object again."""
+TWIN_INSIDE = 0.9
+"""The same for a detection that lies inside the track's box by this share of its area."""
+TENTATIVE_WEIGHT = 0.9
+"""Between a believed and a tentative track that fit a box about equally, the believed one gets it."""
+
+
+@dataclass(slots=True)
+class _Life:
+    """What a track is besides its motion."""
+
+    track_id: int
+    first_seen_ns: int
+    last_seen_ns: int
+    in_view_at_start: bool
+    xyxy: Box
+    confidence: float
+    class_id: int
+    state: TrackState = TrackState.TENTATIVE
+    hits: int = 1
+    missed: int = 0
+
+    @property
+    def believed(self) -> bool:
+        return self.state is not TrackState.TENTATIVE
+
+
+class Tracker:
+    """Follows the objects of one camera. Ids count from 1 and are never reused.
+
+    Args:
+        section: How long tracks live and how well boxes must fit.
+        high_confidence: Detections from here on may start tracks.
+        shift: Moves boxes (n, 4) px by so many millimetres of belt travel (`BeltMap.shift`); None without calibration.
+    """
+
+    def __init__(self, section: TrackSection, *, high_confidence: float, shift: Shift | None = None) -> None:
+        self._section = section
+        self._high_confidence = high_confidence
+        self._shift = shift
+        self._lives: list[_Life] = []
+        self._motion = moving.at_rest(np.empty((0, 4)), belt_known=False)
+        self._belt_known = False
+        self._at_ns: int | None = None
+        self._travel_mm: float | None = None
+        self._next_id = 1
+
+    def update(self, detections: Detections, *, travel_mm: float | None = None) -> tuple[Track, ...]:
+        """Take the detections of one frame.
+
+        Args:
+            detections: What was seen, sure or not.
+            travel_mm: Belt travel at that time, or None where it is not known.
+
+        Returns:
+            All live tracks in order of id, and those that ended in this very update.
+        """
+        now_ns = detections.captured_ns
+        first = self._at_ns is None
+        boxes = detections.xyxy.astype(np.float64)
+        self._predict(now_ns, travel_mm)
+        sure = detections.confidence >= self._high_confidence
+        pairs = self._pairs(boxes, np.flatnonzero(sure), list(range(len(self._lives))), reach=True)
+        matched = {row for row, _ in pairs}
+        rest = [row for row in range(len(self._lives)) if row not in matched]
+        pairs += self._pairs(boxes, np.flatnonzero(~sure), rest, reach=False)
+        self._see(detections, boxes, pairs)
+        taken = {column for _, column in pairs}
+        self._start(detections, boxes, [i for i in np.flatnonzero(sure).tolist() if i not in taken], in_view=first)
+        return self._finish(now_ns)
+
+    def _predict(self, now_ns: int, travel_mm: float | None) -> None:
+        """Move all tracks to `now_ns`, with the belt if its travel is known at both ends of the interval."""
+        dt_s = 0.0 if self._at_ns is None else max(now_ns - self._at_ns, 0) / 1e9
+        delta_mm = None if travel_mm is None or self._travel_mm is None else travel_mm - self._travel_mm
+        known = self._shift is not None and delta_mm is not None
+        if known is not self._belt_known:
+            self._motion = moving.with_belt(self._motion) if known else moving.without_belt(self._motion)
+            self._belt_known = known
+        if self._lives:
+            if self._shift is not None and delta_mm is not None:
+                shifted = self._shift(self._motion.xyxy, delta_mm)
+                self._motion = moving.predict_with_belt(self._motion, shifted, delta_mm=delta_mm, dt_s=dt_s)
+            else:
+                newborn = np.array([life.hits == 1 for life in self._lives])
+                steady = np.array([life.state is TrackState.CONFIRMED for life in self._lives])
+                self._motion = moving.predict(moving.with_flow(self._motion, newborn, steady), dt_s=dt_s)
+        self._at_ns, self._travel_mm = now_ns, travel_mm
+
+    def _pairs(
+        self, boxes: Floats, columns: NDArray[np.intp], rows: list[int], *, reach: bool
+    ) -> list[tuple[int, int]]:
+        """Return the pairs (track row, detection) of one association stage."""
+        if not rows or not len(columns):
+            return []
+        predicted = self._motion.rows(rows)
+        weight = weights(
+            predicted.xyxy,
+            boxes[columns],
+            min_iou=self._section.min_iou,
+            reach_px=moving.reach_px(predicted) if reach else None,
+        )
+        weight *= np.array([[1.0 if self._lives[row].believed else TENTATIVE_WEIGHT] for row in rows])
+        return [(rows[i], int(columns[j])) for i, j in assign(weight)]
+
+    def _see(self, detections: Detections, boxes: Floats, pairs: list[tuple[int, int]]) -> None:
+        """Correct the tracks that were matched, and count a miss for the others."""
+        for life in self._lives:
+            life.missed += 1
+        if not pairs:
+            return
+        rows, seen = (np.array(side) for side in zip(*pairs, strict=True))
+        first = np.array([self._lives[row].hits == 1 for row, _ in pairs])
+        self._motion = self._motion.with_rows(rows, moving.correct(self._motion.rows(rows), boxes[seen], first))
+        for row, i in pairs:
+            life = self._lives[row]
+            life.hits += 1
+            life.missed = 0
+            life.last_seen_ns = detections.captured_ns
+            life.xyxy = _box(boxes[i])
+            life.confidence = float(detections.confidence[i])
+            life.class_id = int(detections.class_id[i])
+            if life.believed or life.hits >= self._section.confirm_hits:
+                life.state = TrackState.CONFIRMED
+
+    def _start(self, detections: Detections, boxes: Floats, candidates: list[int], *, in_view: bool) -> None:
+        """Start a track for each sure detection that is left over and is not an object already followed."""
+        if not candidates:
+            return
+        known = [life.xyxy for life in self._lives if life.missed == 0]
+        born: list[int] = []
+        for i in sorted(candidates, key=lambda row: (-detections.confidence[row], row)):
+            iou, inside = overlaps(np.array(known).reshape(-1, 4), boxes[i : i + 1])
+            if (iou > TWIN_IOU).any() or (inside > TWIN_INSIDE).any():
+                continue
+            known.append(_box(boxes[i]))
+            born.append(i)
+        for i in born:
+            self._lives.append(
+                _Life(
+                    track_id=self._next_id,
+                    first_seen_ns=detections.captured_ns,
+                    last_seen_ns=detections.captured_ns,
+                    in_view_at_start=in_view,
+                    xyxy=_box(boxes[i]),
+                    confidence=float(detections.confidence[i]),
+                    class_id=int(detections.class_id[i]),
+                    state=TrackState.CONFIRMED if self._section.confirm_hits == 1 else TrackState.TENTATIVE,
+                )
+            )
+            self._next_id += 1
+        self._motion = self._motion.joined(moving.at_rest(boxes[born], belt_known=self._belt_known))
+
+    def _finish(self, now_ns: int) -> tuple[Track, ...]:
+        """Settle every track's state, report all, and forget those that ended.
+
+        One missed look never ends a track, however long ago the last one was: after a gap in the video, or at a very
+        low frame rate, there was no earlier chance to see it.
+        """
+        boxes, velocities = self._motion.xyxy.tolist(), self._motion.velocity.tolist()
+        tracks, kept = [], []
+        for row, life in enumerate(self._lives):
+            limit_s = self._section.lost_s if life.believed else self._section.tentative_s
+            if life.missed >= 2 and now_ns - life.last_seen_ns > limit_s * 1e9:
+                life.state = TrackState.ENDED
+            else:
+                kept.append(row)
+                if life.missed and life.believed:
+                    life.state = TrackState.LOST
+            tracks.append(
+                Track(
+                    track_id=life.track_id,
+                    state=life.state,
+                    captured_ns=now_ns,
+                    xyxy=_box(boxes[row]),
+                    velocity_px_s=(velocities[row][0], velocities[row][1]),
+                    measured=life.missed == 0,
+                    confidence=life.confidence,
+                    class_id=life.class_id,
+                    hits=life.hits,
+                    first_seen_ns=life.first_seen_ns,
+                    last_seen_ns=life.last_seen_ns,
+                    in_view_at_start=life.in_view_at_start,
+                )
+            )
+        if len(kept) < len(self._lives):
+            self._lives = [self._lives[row] for row in kept]
+            self._motion = self._motion.rows(kept)
+        return tuple(tracks)
+
+
+def _box(values: Floats | list[float]) -> Box:
+    x1, y1, x2, y2 = values
+    return float(x1), float(y1), float(x2), float(y2)
