@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
+from contextlib import suppress
 from types import TracebackType
 
 from edge_sorter.clock import Clock, rfc3339, stopwatch_ns
 from edge_sorter.config import PlcSection
+from edge_sorter.errors import PlcError
 from edge_sorter.plc.connection import Connection, Identity, Will
 from edge_sorter.plc.encode import decision_message
 from edge_sorter.plc.messages import Ages, AppState, HeartbeatMessage, InfoMessage, KpiMessage, StateMessage
 from edge_sorter.plc.publisher import NO_VITALS, Gate, PublishResult, Vitals
+from edge_sorter.plc.rivals import RivalWatch
 from edge_sorter.plc.session import Session
 from edge_sorter.plc.topics import Topics
 from edge_sorter.types import SortDecision
 
 log = logging.getLogger(__name__)
 
-WINDOW = 32
+WINDOW = 64
 """Messages that may wait for the broker's acknowledgement at once; more means that it does not keep up."""
 STALL_S = 1.0
 """A message unacknowledged for longer means a half-open connection; keepalive would notice only after 6 to 10 s."""
@@ -66,7 +69,9 @@ class MqttLink:
         self.ack_ns: deque[int] = deque(maxlen=SAMPLES)
         self._topics, self._clock, self._boot_id, self._model = topics, clock, boot_id, model
         self._patience_s = patience_s
-        self._session = Session(section, Identity(_client_id(section, topics, boot_id)), make_will=self._will)
+        self._rivals = RivalWatch(boot_id=boot_id)
+        identity = Identity(_client_id(section, topics, boot_id), subscriptions=(topics.state,))
+        self._session = Session(section, identity, make_will=self._will, on_message=self._rivals.hear)
         self._gate = Gate()
         self._connection: Connection | None = None
         self._unacked: dict[int, tuple[int, bool]] = {}
@@ -139,7 +144,7 @@ class MqttLink:
             vitals: Figures for the heartbeat.
 
         Raises:
-            PlcError: Another program keeps taking our session over.
+            PlcError: Another program speaks as this sorter.
         """
         self._catch_up()
         if self._next_beat_ns is None or now_ns >= self._next_beat_ns:
@@ -158,11 +163,12 @@ class MqttLink:
 
     def close(self) -> None:
         """Tell HOLD, then OFFLINE, and disconnect cleanly; takes less than a second whatever the broker does."""
-        if self.connected:
-            self.state(AppState.HOLD, cause="stopping")
-            self.flush(FLUSH_S)
-            self.state(AppState.OFFLINE, cause="stopped")
-            self.flush(GOODBYE_S)
+        with suppress(PlcError):  # a rival is no reason not to stop
+            if self.connected:
+                self.state(AppState.HOLD, cause="stopping")
+                self.flush(FLUSH_S)
+                self.state(AppState.OFFLINE, cause="stopped")
+                self.flush(GOODBYE_S)
         self._session.close(GOODBYE_S)
 
     def __enter__(self) -> MqttLink:
@@ -236,8 +242,11 @@ class MqttLink:
         if self._unacked and stopwatch_ns() - next(iter(self._unacked.values()))[0] > STALL_S * 1e9:
             self._session.cut(f"no acknowledgement for {STALL_S:g} s")
         self._session.poll()
+        overwritten = self._rivals.check(connects=self._session.connects)
         connection = self._session.connection
         if connection is self._connection:
+            if overwritten:
+                self._tell_state(self._cause)
             return
         # The old client dies with its unacknowledged messages; nothing sends them again.
         self.unacked_lost += sum(is_decision for _, is_decision in self._unacked.values())

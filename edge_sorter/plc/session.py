@@ -30,6 +30,8 @@ from edge_sorter.plc.connection import (
 log = logging.getLogger(__name__)
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 2.0
+SETTLED_S = 5.0
+"""A connection that lived this long was a good one: the next attempt starts again with the first wait."""
 TAKEOVERS, TAKEOVER_WINDOW_S = 3, 60.0
 """So many take-overs of our session within this time mean that two programs run with one client id."""
 
@@ -58,7 +60,7 @@ class Session:
         self._connection: Connection | None = None
         self._was_up = False
         self._wait_s = FIRST_WAIT_S
-        self._retry_ns = 0
+        self._up_since_ns = self._retry_ns = 0
         self._takeovers: deque[int] = deque(maxlen=TAKEOVERS)
         self._jitter = random.Random(identity.client_id)
 
@@ -142,7 +144,7 @@ class Session:
 
     def _came_up(self, connection: Connection) -> None:
         self._was_up = True
-        self._wait_s = FIRST_WAIT_S
+        self._up_since_ns = stopwatch_ns()
         self.connects += 1
         again = "again " if self.connects > 1 else ""
         log.info("connected %sto MQTT broker %s with MQTT %s", again, self.address, connection.version)
@@ -151,6 +153,8 @@ class Session:
         now_ns = stopwatch_ns()
         if self._was_up:
             log.warning("MQTT broker %s: %s; reconnecting", self.address, connection.problem)
+            if now_ns - self._up_since_ns >= SETTLED_S * 1e9:
+                self._wait_s = FIRST_WAIT_S
         self._was_up = False
         self._retry_ns = now_ns + round(self._wait_s * self._jitter.uniform(0.8, 1.2) * 1e9)
         self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
