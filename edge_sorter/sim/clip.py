@@ -6,24 +6,21 @@ depends only on the scenario and the frame's number.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sorter.sim import conveyor, film, skins
+from edge_sorter.sim.encode import frame_path
 from edge_sorter.sim.parcels import mesh_of
-from edge_sorter.sim.scenario import PlacedParcel, Scenario, expand
+from edge_sorter.sim.scenario import PlacedParcel, Scenario, expand, load
 from edge_sorter.sim.stage import MM, Quality, Stage
 from edge_sorter.sim.truth import box_at, placed_vertices_mm
-
-AWAY_MM = 60_000.0
 
 
 @dataclass(frozen=True)
@@ -58,28 +55,38 @@ class Clip:
             place = actor.parcel.start_mm + travelled
             actor.thing.hide_render = not visible
             actor.thing.location.x = place * MM
-        light, _ = self._stage.shoot(scratch, seed=frame)
+        # The same light paths for every frame: what stands still must not flicker.
+        light, _ = self._stage.shoot(scratch, seed=self.scenario.seed)
         rng = np.random.default_rng([self.scenario.seed, frame, 5])
         return film.develop(light, film.Film(exposure=1.0, contrast=1.06, noise=0.9, vignette=0.1), rng)
+
+    def save(self, frame: int, out_dir: Path) -> None:
+        """Photograph one frame into ``out_dir``; the file appears whole or not at all."""
+        picture = self.shoot(frame, out_dir / f".scratch_{frame:04d}.exr")
+        partial = out_dir / f".partial_{frame:04d}.png"
+        cv2.imwrite(str(partial), picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        partial.replace(frame_path(out_dir, frame))
 
 
 def _actor(stage: Stage, scenario: Scenario, parcel: PlacedParcel) -> Actor:
     spec = parcel.spec
     size = (spec.length_mm, spec.width_mm, spec.height_mm)
     rng = np.random.default_rng([*parcel.seed, 13])
-    skin = skins.draw(
-        skins.SkinSpec(spec.kind, size, parcel.label_code, spec.colour, spec.damaged, px_per_mm=1.4), rng
-    )
+    skin = skins.draw(skins.SkinSpec(spec.kind, size, parcel.label_code, spec.colour, spec.damaged, px_per_mm=1.4), rng)
     mesh = mesh_of(spec.kind, size, parcel.seed, damaged=spec.damaged)
     thing = stage.add(
-        mesh, stage.material((0.5, 0.5, 0.5), skin=skin, tile=False),
-        at_mm=(parcel.start_mm, spec.lateral_mm, 0.0), yaw_rad=float(np.deg2rad(spec.skew_deg)), number=parcel.id,
+        mesh,
+        stage.material((0.5, 0.5, 0.5), skin=skin, tile=False),
+        at_mm=(parcel.start_mm, spec.lateral_mm, 0.0),
+        yaw_rad=float(np.deg2rad(spec.skew_deg)),
+        number=parcel.id,
     )
     vertices = placed_vertices_mm(parcel)
     # A parcel just outside the picture still throws its shadow into it: keep it a little longer.
     spare = int(0.5 * scenario.video.fps * 1000 / scenario.belt.speed_mm_s)
     seen = [
-        frame for frame in range(scenario.video.frames)
+        frame
+        for frame in range(scenario.video.frames)
         if box_at(scenario, parcel, frame / scenario.video.fps, vertices) is not None
     ]
     first, last = (seen[0] - spare, seen[-1] + spare) if seen else (1, 0)
@@ -93,54 +100,23 @@ def _set(stage: Stage, scenario: Scenario) -> Any:
     thing = conveyor.add_belt(
         stage, rng, belt.material, width_mm=belt.width_mm, pitch_mm=belt.seam_pitch_mm, reach_mm=4600
     )
-    conveyor.add_frame(stage, rng, width_mm=belt.width_mm, low_mm=-2600, high_mm=4600, rail_mm=52, colour=(0.16, 0.3, 0.5))
+    conveyor.add_frame(
+        stage, rng, width_mm=belt.width_mm, low_mm=-2600, high_mm=4600, rail_mm=52, colour=(0.16, 0.3, 0.5)
+    )
     conveyor.add_sensor(stage, rng, at_x_mm=belt.decision_line_mm, width_mm=belt.width_mm)
     conveyor.add_floor(stage, rng, "concrete", lines=False)
     paint = stage.material((0.85, 0.66, 0.06), rough=0.55)
     stage.add_plane((-9000, belt.width_mm + 420), (9000, belt.width_mm + 510), conveyor.FLOOR_MM + 2, paint, (900, 900))
     middle = scenario.camera.look_at_mm[0]
-    stage.world((0.78, 0.86, 1.0), 0.28)
-    for shift in (-1500.0, 1500.0):
-        stage.lamp((middle + shift, 1250, 2900), (middle + shift * 0.6, 400, 0), watts=62, size_mm=(1800, 260), colour=(1.0, 0.96, 0.9))
-    stage.lamp((middle - 300, -1700, 2300), (middle, 400, 0), watts=26, size_mm=(1400, 700), colour=(0.92, 0.96, 1.0))
+    stage.world((0.80, 0.87, 1.0), 0.22)
+    for shift in (-1300.0, 1300.0):
+        at, towards = (middle + shift, 1500, 2700), (middle + shift * 0.5, 380, 0)
+        stage.lamp(at, towards, watts=88, size_mm=(1500, 180), colour=(1.0, 0.96, 0.9))
+    stage.lamp((middle - 500, -1900, 2300), (middle, 400, 0), watts=20, size_mm=(1400, 700), colour=(0.92, 0.96, 1.0))
     return thing
 
 
-def render_frames(
-    scenario: Scenario, out_dir: Path, *, frames: range, quality: Quality, threads: int = 0,
-    progress: Callable[[int], None] = lambda _: None,
-) -> None:
-    """Render the frames that ``out_dir`` lacks as frame_NNNN.png."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    missing = [frame for frame in frames if not frame_path(out_dir, frame).exists()]
-    progress(len(frames) - len(missing))
-    if not missing:
-        return
-    clip = Clip(scenario, quality, threads=threads)
-    for frame in missing:
-        picture = clip.shoot(frame, out_dir / f".scratch_{frame:04d}.exr")
-        partial = out_dir / f".partial_{frame:04d}.png"
-        cv2.imwrite(str(partial), picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        partial.replace(frame_path(out_dir, frame))
-        progress(1)
-
-
-def frame_path(out_dir: Path, frame: int) -> Path:
-    """Where a rendered frame lies."""
-    return out_dir / f"frame_{frame:04d}.png"
-
-
-def encode(scenario: Scenario, frames_dir: Path, clip_path: Path, *, crf: int = 24) -> None:
-    """Encode all frames as H.264 High, yuv420p; the file appears whole or not at all."""
-    video = scenario.video
-    clip_path.parent.mkdir(parents=True, exist_ok=True)
-    partial = clip_path.with_name(clip_path.stem + ".partial" + clip_path.suffix)
-    with av.open(str(partial), "w", options={"movflags": "+faststart"}) as container:
-        stream: Any = container.add_stream("libx264", rate=Fraction(video.fps).limit_denominator(1001))
-        stream.width, stream.height, stream.pix_fmt = video.width_px, video.height_px, "yuv420p"
-        stream.options = {"crf": str(crf), "preset": "slow", "profile": "high", "g": "50"}
-        for index in range(video.frames):
-            picture = cv2.imread(str(frame_path(frames_dir, index)), cv2.IMREAD_COLOR)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
-        container.mux(stream.encode())
-    partial.replace(clip_path)
+@lru_cache(maxsize=1)
+def clip_of(scenario_path: Path, samples: int) -> Clip:
+    """The stage of this process: built once, used for every frame it renders."""
+    return Clip(load(scenario_path), Quality(samples=samples, persistent=True), threads=1)

@@ -16,8 +16,12 @@ from edge_sorter.sim.shapes import smooth_noise
 from edge_sorter.sim.stage import Stage
 
 BELT_RGB = {
-    "black": (26, 27, 29), "dark_grey": (52, 54, 57), "green": (34, 84, 62), "white": (214, 214, 208),
-    "beige": (198, 168, 138), "blue": (40, 70, 120),
+    "black": (26, 27, 29),
+    "dark_grey": (52, 54, 57),
+    "green": (34, 84, 62),
+    "white": (214, 214, 208),
+    "beige": (198, 168, 138),
+    "blue": (40, 70, 120),
 }
 FLOOR_MM = -820.0
 
@@ -56,20 +60,21 @@ def _scuffs(image: NDArray[np.uint8], base: NDArray[np.float64], rng: np.random.
         change = rng.choice([-1, 1]) * rng.uniform(6, 26)
         colour = tuple(int(v) for v in np.clip(base + change, 0, 255))
         cv2.line(layer, (x, y), (x + reach, y + drift), colour, int(rng.choice([1, 1, 2, 3])), cv2.LINE_AA)
-    for _ in range(16):
-        centre = (int(rng.uniform(0.05, 0.95) * length), int(rng.uniform(0, width)))
-        axes = (int(rng.uniform(4, 40)), int(rng.uniform(3, 18)))
-        colour = tuple(int(v) for v in np.clip(base + rng.choice([-1, 1]) * rng.uniform(5, 18), 0, 255))
-        cv2.ellipse(layer, centre, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
-    image[..., :3] = cv2.addWeighted(layer, 0.6, image[..., :3], 0.4, 0)
+    stains = np.clip(smooth_noise(rng, (width, length), 26, 3) - 1.1, 0, 1)[..., None]
+    layer = np.clip(layer * (1 - 0.35 * stains) + 26 * stains * rng.choice([0, 1]), 0, 255).astype(np.uint8)
+    image[..., :3] = cv2.addWeighted(layer, 0.7, image[..., :3], 0.3, 0)
 
 
 def floor_skin(kind: str, rng: np.random.Generator, size_px: int = 512) -> NDArray[np.uint8]:
     """Concrete, asphalt, carpet, tiles or boards, square."""
     shape = (size_px, size_px)
     bases = {
-        "concrete": (150, 150, 146), "asphalt": (70, 70, 72), "carpet": (104, 98, 98), "tiles": (196, 192, 184),
-        "boards": (142, 104, 72), "epoxy": (120, 134, 140),
+        "concrete": (150, 150, 146),
+        "asphalt": (70, 70, 72),
+        "carpet": (104, 98, 98),
+        "tiles": (196, 192, 184),
+        "boards": (142, 104, 72),
+        "epoxy": (120, 134, 140),
     }
     base = np.array(bases[kind], float) * rng.uniform(0.75, 1.15) + rng.normal(scale=2, size=3)
     tone = 0.06 * smooth_noise(rng, shape, 5, 4)
@@ -106,7 +111,9 @@ def add_floor(stage: Stage, rng: np.random.Generator, kind: str, *, z_mm: float 
         stage.add_plane((-12000, y), (14000, y + 80), z_mm + 2, paint, (1000, 1000))
 
 
-def add_belt(stage: Stage, rng: np.random.Generator, name: str, *, width_mm: float, pitch_mm: float, reach_mm: float) -> Any:
+def add_belt(
+    stage: Stage, rng: np.random.Generator, name: str, *, width_mm: float, pitch_mm: float, reach_mm: float
+) -> Any:
     """The moving belt; shifting the returned object along x by less than one pitch moves it."""
     skin = belt_skin(name, rng, (min(1600, int(pitch_mm * 0.62)), max(64, int(width_mm * 0.62))))
     surface = stage.material((0.1, 0.1, 0.1), skin=skin)
@@ -131,17 +138,31 @@ def add_rollers(stage: Stage, rng: np.random.Generator, *, width_mm: float, low_
         else:
             stage.add_again(first.data, at_mm=at, yaw_rad=np.pi / 2)
     stage.add_box(
-        (high_mm - low_mm, width_mm, 20), stage.material((0.06, 0.06, 0.07), rough=0.8),
+        (high_mm - low_mm, width_mm, 20),
+        stage.material((0.06, 0.06, 0.07), rough=0.8),
         at_mm=((low_mm + high_mm) / 2, width_mm / 2, -diameter - 120),
     )
 
 
-FRAME_COLOURS = ((0.62, 0.64, 0.66), (0.12, 0.28, 0.55), (0.55, 0.1, 0.12), (0.85, 0.55, 0.08), (0.2, 0.22, 0.24),
-                 (0.75, 0.76, 0.74), (0.1, 0.35, 0.22))
+FRAME_COLOURS = (
+    (0.62, 0.64, 0.66),
+    (0.12, 0.28, 0.55),
+    (0.55, 0.1, 0.12),
+    (0.85, 0.55, 0.08),
+    (0.2, 0.22, 0.24),
+    (0.75, 0.76, 0.74),
+    (0.1, 0.35, 0.22),
+)
 
 
 def add_frame(
-    stage: Stage, rng: np.random.Generator, *, width_mm: float, low_mm: float, high_mm: float, rail_mm: float,
+    stage: Stage,
+    rng: np.random.Generator,
+    *,
+    width_mm: float,
+    low_mm: float,
+    high_mm: float,
+    rail_mm: float,
     colour: tuple[float, float, float] | None = None,
 ) -> None:
     """Side profiles, guide rails on posts, bolts, legs and cross members."""
@@ -217,7 +238,11 @@ def add_clutter(stage: Stage, rng: np.random.Generator, *, width_mm: float, coun
         far = 1 if rng.random() < 0.7 else -1
         y = width_mm / 2 + far * float(rng.uniform(width_mm / 2 + 450, width_mm / 2 + 3200))
         x = float(rng.uniform(-2500, 4200))
-        tint = tuple(rng.uniform(0.08, 0.8, 3) * rng.uniform(0.4, 1)) if rng.random() < 0.5 else (float(rng.uniform(0.1, 0.8)),) * 3
+        tint = (
+            tuple(rng.uniform(0.08, 0.8, 3) * rng.uniform(0.4, 1))
+            if rng.random() < 0.5
+            else (float(rng.uniform(0.1, 0.8)),) * 3
+        )
         surface = stage.material(tint, rough=float(rng.uniform(0.25, 0.8)), metal=float(rng.choice([0.0, 0.9])))
         choice = rng.integers(0, 5)
         if choice == 0:

@@ -111,13 +111,13 @@ def develop(light: FloatImage, film: Film, rng: np.random.Generator) -> ByteImag
     picture = np.where(picture > 0.75, 0.75 + 0.25 * np.tanh((picture - 0.75) / 0.35), np.clip(picture, 0, None))
     tone = np.where(picture <= 0.0031308, 12.92 * picture, 1.055 * np.power(np.maximum(picture, 1e-6), 1 / 2.4) - 0.055)
     tone = 0.5 + (tone - 0.5) * film.contrast
-    noise = rng.normal(scale=film.noise, size=tone.shape) if film.noise else 0.0
-    if film.noise and film.grey:
+    noise = rng.normal(scale=film.noise, size=tone.shape)
+    if film.grey:
         noise = np.repeat(noise[..., :1], 3, axis=2)
     shot = np.clip(tone * 255.0 + noise, 0, 255).astype(np.uint8)[..., ::-1]
     if film.jpeg is not None:
         _, packed = cv2.imencode(".jpg", shot, [cv2.IMWRITE_JPEG_QUALITY, film.jpeg])
-        return cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return np.ascontiguousarray(shot)
 
 

@@ -46,23 +46,25 @@ def shipping_label(text: str, rng: np.random.Generator, *, width_px: int = 600, 
     if dark_bar:
         cv2.rectangle(label, (3, 3), (596, 70), 10, -1)
     carrier = str(rng.choice(_CARRIERS))
-    _write(label, carrier, (20, 52), 1.5, 245 if dark_bar else 0, 3)
-    _write(label, str(rng.integers(1, 99)).zfill(2), (510, 55), 1.6, 245 if dark_bar else 0, 4)
-    for row, line in enumerate((
-        f"{rng.integers(1, 240)} {rng.choice(_STREETS)}",
-        f"{rng.integers(1000, 9999)} {rng.choice(_CITIES)}",
-        f"{rng.integers(1, 30)}.{rng.integers(0, 9)} kg   1/1",
-    )):
-        _write(label, line, (22, 108 + 34 * row), 0.85, 20, 2)
+    _write(label, carrier, (20, 52), 1.5, ink=245 if dark_bar else 0)
+    _write(label, str(rng.integers(1, 99)).zfill(2), (510, 55), 1.6, ink=245 if dark_bar else 0)
+    for row, line in enumerate(
+        (
+            f"{rng.integers(1, 240)} {rng.choice(_STREETS)}",
+            f"{rng.integers(1000, 9999)} {rng.choice(_CITIES)}",
+            f"{rng.integers(1, 30)}.{rng.integers(0, 9)} kg   1/1",
+        )
+    ):
+        _write(label, line, (22, 108 + 34 * row), 0.85, ink=20)
     label[80:205, 450:585] = code_image(text, "qr", 135, 125)
     cv2.line(label, (3, 210), (596, 210), 0, 3)
     label[222:362, 12:588] = code_image(text, "code128", 576, 140)
-    _write(label, text, (130, 400), 1.0, 0, 2)
+    _write(label, text, (130, 400), 1.0)
     if (width_px, height_px) != (600, 420):
         how = cv2.INTER_AREA if width_px < 600 else cv2.INTER_NEAREST
         label = cv2.resize(label, (width_px, height_px), interpolation=how)
     return label
 
 
-def _write(image: ByteImage, text: str, origin: tuple[int, int], scale: float, ink: int, weight: int) -> None:
-    cv2.putText(image, text, origin, cv2.FONT_HERSHEY_DUPLEX, scale, ink, weight, cv2.LINE_AA)
+def _write(image: ByteImage, text: str, origin: tuple[int, int], scale: float, *, ink: int = 0) -> None:
+    cv2.putText(image, text, origin, cv2.FONT_HERSHEY_DUPLEX, scale, ink, max(2, round(2.2 * scale)), cv2.LINE_AA)

@@ -25,17 +25,33 @@ def mesh_of(kind: str, size_mm: SizeMm, seed: tuple[int, ...], *, damaged: bool 
     if kind == "polybag":
         taper = float(rng.uniform(0.15, 0.7)) if rng.random() < 0.4 else 0.0
         return shapes.pillow(
-            size_mm, rng, flatness=float(rng.uniform(1.7, 3.2)), ears=float(rng.uniform(0.03, 0.10)),
-            wrinkle_mm=float(rng.uniform(2.5, 7.0)), lumps=float(rng.uniform(0.15, 0.4)), taper=taper, resolution=resolution,
+            size_mm,
+            rng,
+            flatness=float(rng.uniform(1.7, 3.2)),
+            ears=float(rng.uniform(0.03, 0.10)),
+            wrinkle_mm=float(rng.uniform(2.5, 7.0)),
+            lumps=float(rng.uniform(0.15, 0.4)),
+            taper=taper,
+            resolution=resolution,
         )
     if kind == "mailer":
         return shapes.pillow(
-            size_mm, rng, flatness=float(rng.uniform(4.5, 8.0)), ears=0.012,
-            wrinkle_mm=float(rng.uniform(0.4, 1.2)), lumps=0.12, resolution=resolution,
+            size_mm,
+            rng,
+            flatness=float(rng.uniform(4.5, 8.0)),
+            ears=0.012,
+            wrinkle_mm=float(rng.uniform(0.4, 1.2)),
+            lumps=0.12,
+            resolution=resolution,
         )
     if kind == "tube":
         return shapes.tube(length, (width + height) / 2)
     return shapes.pillow(
-        size_mm, rng, flatness=float(rng.uniform(2.2, 4.0)), ears=float(rng.uniform(0.02, 0.07)),
-        wrinkle_mm=float(rng.uniform(3.0, 8.0)), lumps=float(rng.uniform(0.1, 0.25)), resolution=resolution,
+        size_mm,
+        rng,
+        flatness=float(rng.uniform(2.2, 4.0)),
+        ears=float(rng.uniform(0.02, 0.07)),
+        wrinkle_mm=float(rng.uniform(3.0, 8.0)),
+        lumps=float(rng.uniform(0.1, 0.25)),
+        resolution=resolution,
     )

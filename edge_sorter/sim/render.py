@@ -72,30 +72,33 @@ def _one_image(out: Path, seed: int, number: int) -> None:
 @app.command()
 def clip(
     scenario: Annotated[Path, typer.Option(help="Scenario file.")],
-    out: Annotated[Path, typer.Option(help="Folder for frames; a finished clip lies beside them.")],
-    samples: Annotated[int, typer.Option(min=1)] = 5,
-    first: Annotated[int, typer.Option(min=0, help="First frame of this part.")] = 0,
-    last: Annotated[int | None, typer.Option(help="Last frame of this part; the clip's end without it.")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="Render threads; 0 takes all cores.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for frames; the finished clip lies beside them.")],
+    samples: Annotated[int, typer.Option(min=1, help="Light paths per pixel; the time grows with it.")] = 5,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes; each renders its share on its own core.")] = 2,
     crf: Annotated[int, typer.Option(min=10, max=40, help="H.264 quality; lower is better and larger.")] = 24,
 ) -> None:
-    """Render a scenario's frames (only missing ones), then encode the clip once all are there."""
+    """Render a scenario's frames (only missing ones), then encode the clip."""
     loaded = scenarios.load(scenario)
     _need_blender()
-    from edge_sorter.sim import clip as clips
-    from edge_sorter.sim.stage import Quality
+    from edge_sorter.sim.encode import encode, frame_path
 
-    frames = range(first, loaded.video.frames if last is None else min(last + 1, loaded.video.frames))
-    with _bar() as bar:
-        task = bar.add_task("frames", total=len(frames))
-        clips.render_frames(
-            loaded, out, frames=frames, quality=Quality(samples=samples, persistent=True), threads=threads,
-            progress=lambda done: bar.advance(task, done),
-        )
-    if all(clips.frame_path(out, frame).exists() for frame in range(loaded.video.frames)):
-        target = out / f"{loaded.name}.mp4"
-        clips.encode(loaded, out, target, crf=crf)
-        console.print(f"{target}: {target.stat().st_size / 1e6:.2f} MB, {loaded.video.frames} frames")
+    out.mkdir(parents=True, exist_ok=True)
+    missing = [frame for frame in range(loaded.video.frames) if not frame_path(out, frame).exists()]
+    # Neighbouring frames go to one process: each process pays for building the scene only once.
+    work = partial(_one_frame, scenario, out, samples)
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool, _bar() as bar:
+        task = bar.add_task("frames", total=loaded.video.frames, completed=loaded.video.frames - len(missing))
+        for _ in pool.imap_unordered(work, missing):
+            bar.advance(task)
+    target = out / f"{loaded.name}.mp4"
+    encode(loaded, out, target, crf=crf)
+    console.print(f"{target}: {target.stat().st_size / 1e6:.2f} MB, {loaded.video.frames} frames")
+
+
+def _one_frame(scenario: Path, out: Path, samples: int, frame: int) -> None:
+    from edge_sorter.sim.clip import clip_of
+
+    clip_of(scenario, samples).save(frame, out)
 
 
 @app.command(name="truth")

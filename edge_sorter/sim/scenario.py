@@ -7,7 +7,7 @@ with exact belt positions; the same file and seed give the same parcels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations
 from math import cos, radians, sin, tan
 from pathlib import Path
 from typing import Literal
@@ -86,7 +86,7 @@ class Scenario(_Section):
     video: VideoSpec
     camera: CameraSpec
     belt: BeltSpec
-    parcels: tuple[ParcelSpec, ...] = Field(min_length=1)
+    parcels: tuple[ParcelSpec, ...]
 
     def pinhole(self) -> PinholeCamera:
         """The camera that truth and renderer share."""
@@ -154,7 +154,9 @@ def _top_keys() -> list[str]:
 
 def _plain(location: tuple[int | str, ...], message: str, kind: str) -> str:
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    return f"{where}: unknown key, remove it or check its spelling" if kind == "extra_forbidden" else f"{where}: {message}"
+    return (
+        f"{where}: unknown key, remove it or check its spelling" if kind == "extra_forbidden" else f"{where}: {message}"
+    )
 
 
 def expand(scenario: Scenario) -> tuple[PlacedParcel, ...]:
@@ -182,7 +184,7 @@ def _made_up_code(seed: int, number: int) -> str:
 
 
 def _placement_problems(scenario: Scenario) -> list[str]:
-    problems = []
+    problems = [] if scenario.parcels else ["parcels: a scenario needs at least one parcel"]
     for index, spec in enumerate(scenario.parcels):
         if (spec.gap_mm is None) == (spec.start_mm is None):
             problems.append(f"parcels[{index}]: give exactly one of gap_mm and start_mm")
@@ -201,9 +203,11 @@ def _placement_problems(scenario: Scenario) -> list[str]:
     codes = [parcel.label_code for parcel in placed if parcel.label_code]
     problems.extend(f"label_code {code} is used twice" for code in sorted({c for c in codes if codes.count(c) > 1}))
     ordered = sorted(placed, key=lambda parcel: -parcel.start_mm)
-    for ahead, behind in pairwise(ordered):
+    for ahead, behind in combinations(ordered, 2):
         if _overlap(ahead.footprint_mm(), behind.footprint_mm()):
-            problems.append(f"parcels[{behind.id - 1}] overlaps parcels[{ahead.id - 1}]; enlarge gap_mm or move start_mm")
+            problems.append(
+                f"parcels[{behind.id - 1}] overlaps parcels[{ahead.id - 1}]; enlarge gap_mm or move start_mm"
+            )
     return problems
 
 

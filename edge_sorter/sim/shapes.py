@@ -67,7 +67,7 @@ BOX_FACES = (
 
 
 def box_atlas(size_mm: tuple[float, float, float]) -> tuple[dict[str, tuple[float, float, float, float]], float, float]:
-    """Where each box face lies on its skin: (x, y, width, height) in mm from the top left, and the skin's size in mm."""
+    """Where each face lies on a box's skin, (x, y, width, height) in mm from its top left; the skin's width and height."""
     length, width, height = size_mm
     places = {
         "top": (0.0, 0.0, length, width),
@@ -219,9 +219,16 @@ def tube(length_mm: float, diameter_mm: float, *, segments: int = 36) -> Mesh:
     half = length_mm / 2
     # Profile from the left cap's middle over the shell to the right cap's middle: (x, radius, u on the skin).
     profile = [
-        (-half, 0.0, 0.0), (-half, 0.90, 0.012), (-half + 1, 1.0, 0.016), (-half + cap, 1.0, 0.05),
-        (-half + cap, 0.97, 0.051), (half - cap, 0.97, 0.949), (half - cap, 1.0, 0.95),
-        (half - 1, 1.0, 0.984), (half, 0.90, 0.988), (half, 0.0, 1.0),
+        (-half, 0.0, 0.0),
+        (-half, 0.90, 0.012),
+        (-half + 1, 1.0, 0.016),
+        (-half + cap, 1.0, 0.05),
+        (-half + cap, 0.97, 0.051),
+        (half - cap, 0.97, 0.949),
+        (half - cap, 1.0, 0.95),
+        (half - 1, 1.0, 0.984),
+        (half, 0.90, 0.988),
+        (half, 0.0, 1.0),
     ]
     turn = np.linspace(0, 2 * np.pi, segments + 1)
     x = np.repeat([p[0] for p in profile], segments + 1)

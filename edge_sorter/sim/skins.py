@@ -9,28 +9,38 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from edge_sorter.sim.labels import shipping_label
-from edge_sorter.sim.shapes import box_atlas, smooth_noise
-
-Skin = NDArray[np.uint8]
-Rgb = tuple[int, int, int]
+from edge_sorter.sim.paint import Rgb, Skin, blank, blend, mottle, paste_label, print_marks, rgb, shade
+from edge_sorter.sim.shapes import box_atlas
 
 FILM_COLOURS: dict[str, Rgb] = {
-    "white": (232, 234, 236), "grey": (150, 154, 160), "black": (28, 28, 32), "blue": (34, 78, 160),
-    "yellow": (238, 196, 32), "pink": (228, 110, 160), "green": (50, 140, 84), "silver": (186, 190, 196),
-    "purple": (98, 60, 140), "orange": (236, 120, 30), "red": (190, 32, 36), "clear": (205, 210, 214),
+    "white": (232, 234, 236),
+    "grey": (150, 154, 160),
+    "black": (28, 28, 32),
+    "blue": (34, 78, 160),
+    "yellow": (238, 196, 32),
+    "pink": (228, 110, 160),
+    "green": (50, 140, 84),
+    "silver": (186, 190, 196),
+    "purple": (98, 60, 140),
+    "orange": (236, 120, 30),
+    "red": (190, 32, 36),
+    "clear": (205, 210, 214),
 }
 MAILER_COLOURS: dict[str, Rgb] = {
-    "kraft": (186, 148, 104), "yellow": (240, 188, 44), "white": (238, 238, 234), "blue": (90, 140, 200),
+    "kraft": (186, 148, 104),
+    "yellow": (240, 188, 44),
+    "white": (238, 238, 234),
+    "blue": (90, 140, 200),
     "grey": (190, 190, 190),
 }
 SACK_COLOURS: dict[str, Rgb] = {
-    "white": (226, 224, 216), "brown": (170, 138, 98), "grey": (196, 196, 192), "green": (120, 160, 110),
+    "white": (226, 224, 216),
+    "brown": (170, 138, 98),
+    "grey": (196, 196, 192),
+    "green": (120, 160, 110),
     "paper": (200, 168, 124),
 }
-_WORDS = ("FRAGILE", "THIS SIDE UP", "HANDLE WITH CARE", "BOX 24", "ECO", "RECYCLE", "PRIME GOODS", "KEEP DRY")
 
 
 @dataclass(frozen=True)
@@ -60,91 +70,6 @@ def draw(spec: SkinSpec, rng: np.random.Generator) -> Skin:
     return painter(spec, rng)
 
 
-def _blank(width_px: int, height_px: int, colour: Rgb, rough: float) -> Skin:
-    image = np.empty((max(8, height_px), max(8, width_px), 4), np.uint8)
-    image[..., :3] = colour
-    image[..., 3] = round(rough * 255)
-    return image
-
-
-def _mottle(image: Skin, rng: np.random.Generator, *, amount: float, cells: int = 6) -> None:
-    """Uneven tone over the whole skin: stains, fibres, dust."""
-    shape = (image.shape[0], image.shape[1])
-    tone = amount * smooth_noise(rng, shape, cells, 3) + 0.4 * amount * rng.normal(size=shape)
-    image[..., :3] = np.clip(image[..., :3].astype(np.float32) * (1 + tone[..., None]), 0, 255)
-
-
-def _shade(image: Skin, box: tuple[int, int, int, int], factor: float) -> None:
-    """Multiply the colours in a pixel box (x0, y0, x1, y1)."""
-    x0, y0, x1, y1 = box
-    part = image[y0:y1, x0:x1, :3]
-    part[...] = np.clip(part.astype(np.float32) * factor, 0, 255).astype(np.uint8)
-
-
-def _blend(image: Skin, box: tuple[int, int, int, int], colour: Rgb, opacity: float, rough: float) -> None:
-    x0, y0, x1, y1 = box
-    part = image[y0:y1, x0:x1, :3]
-    part[...] = (part * (1 - opacity) + np.array(colour) * opacity).astype(np.uint8)
-    image[y0:y1, x0:x1, 3] = round(rough * 255)
-
-
-def _paste_label(image: Skin, code: str, rng: np.random.Generator, spec: SkinSpec, area: tuple[int, int, int, int]) -> None:
-    """Stick a shipping label somewhere into a pixel area (x0, y0, x1, y1), turned a little."""
-    x0, y0, x1, y1 = area
-    room_w, room_h = x1 - x0, y1 - y0
-    width = min(rng.uniform(95, 155) * spec.px_per_mm, 0.92 * room_w)
-    height = min(width * rng.uniform(0.62, 0.8), 0.92 * room_h)
-    width = min(width, height / 0.55)
-    if width < 8 or height < 8:
-        return
-    art = shipping_label(code, rng)
-    if rng.random() < 0.4:
-        art = np.rot90(art)
-        width, height = (height, width) if room_w < room_h or width < room_h * 0.9 else (width, height)
-    art = cv2.resize(np.ascontiguousarray(art), (round(width), round(height)), interpolation=cv2.INTER_AREA)
-    angle = rng.normal(scale=4) if rng.random() < 0.8 else rng.uniform(-30, 30)
-    centre_x = x0 + rng.uniform(0.5 * width, max(room_w - 0.5 * width, 0.5 * width + 1))
-    centre_y = y0 + rng.uniform(0.5 * height, max(room_h - 0.5 * height, 0.5 * height + 1))
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1.0)
-    turn[:, 2] += [centre_x - width / 2, centre_y - height / 2]
-    size = (image.shape[1], image.shape[0])
-    mask = cv2.warpAffine(np.full(art.shape, 255, np.uint8), turn, size, flags=cv2.INTER_LINEAR)
-    ink = cv2.warpAffine(art, turn, size, flags=cv2.INTER_LINEAR)
-    weight = (mask / 255.0)[..., None]
-    tint = np.array(rng.choice([(255, 255, 252), (250, 250, 255), (255, 244, 200)], p=[0.6, 0.3, 0.1])) / 255.0
-    paper = np.concatenate([ink[..., None] * tint, np.full((*ink.shape, 1), 0.45 * 255)], axis=2)
-    image[...] = (image * (1 - weight) + paper * weight).astype(np.uint8)
-
-
-def _print_marks(image: Skin, rng: np.random.Generator, area: tuple[int, int, int, int], scale: float, ink: Rgb) -> None:
-    """Printed words, stripes, arrows or a logo blob in a pixel area."""
-    x0, y0, x1, y1 = area
-    width, height = x1 - x0, y1 - y0
-    if min(width, height) < 24:
-        return
-    choice = rng.integers(0, 4)
-    colour = (*ink, 235)
-    centre = (int(x0 + rng.uniform(0.25, 0.75) * width), int(y0 + rng.uniform(0.3, 0.75) * height))
-    if choice == 0:
-        size = min(width / 220, height / 60) * rng.uniform(0.7, 1.3)
-        cv2.putText(image, str(rng.choice(_WORDS)), (x0 + int(0.08 * width), centre[1]), cv2.FONT_HERSHEY_TRIPLEX,
-                    size, colour, max(1, int(2 * size)), cv2.LINE_AA)
-    elif choice == 1:
-        for step in (-1, 1):
-            x = int(centre[0] + step * 18 * scale)
-            cv2.arrowedLine(image, (x, int(centre[1] + 22 * scale)), (x, int(centre[1] - 22 * scale)), colour,
-                            max(1, int(5 * scale)), cv2.LINE_AA, tipLength=0.45)
-        cv2.line(image, (int(centre[0] - 34 * scale), int(centre[1] + 28 * scale)),
-                 (int(centre[0] + 34 * scale), int(centre[1] + 28 * scale)), colour, max(1, int(4 * scale)))
-    elif choice == 2:
-        radius = int(min(width, height) * rng.uniform(0.12, 0.3))
-        cv2.ellipse(image, centre, (radius, int(radius * rng.uniform(0.4, 1))), float(rng.uniform(0, 90)), 0,
-                    int(rng.choice([360, 180])), colour, -1 if rng.random() < 0.5 else max(2, radius // 5), cv2.LINE_AA)
-    else:
-        thick = max(2, int(height * rng.uniform(0.04, 0.12)))
-        cv2.line(image, (x0, centre[1]), (x1 - 1, centre[1]), colour, thick)
-
-
 def _carton(spec: SkinSpec, rng: np.random.Generator) -> Skin:
     places, total_w, total_h = box_atlas(spec.size_mm)
     s = spec.px_per_mm
@@ -154,31 +79,43 @@ def _carton(spec: SkinSpec, rng: np.random.Generator) -> Skin:
         base = np.array((228, 226, 222)) * rng.uniform(0.88, 1.02)
     elif spec.colour is None and rng.random() < 0.06:
         base = rng.uniform(40, 220, size=3)
-    image = _blank(round(total_w * s), round(total_h * s), (190, 150, 108), rng.uniform(0.6, 0.85))
+    image = blank(round(total_w * s), round(total_h * s), (190, 150, 108), rng.uniform(0.6, 0.85))
     image[..., :3] = np.clip(base, 0, 255)
-    _mottle(image, rng, amount=0.035)
+    mottle(image, rng, amount=0.035)
     flutes = 0.012 * np.sin(np.arange(image.shape[1]) * (2 * np.pi / max(4.0, 7 * s)))
     image[..., :3] = np.clip(image[..., :3] * (1 + flutes[None, :, None]), 0, 255)
-    boxes = {name: (int(x * s), int(y * s), int((x + w) * s), int((y + h) * s)) for name, (x, y, w, h) in places.items()}
-    ink = tuple(int(v) for v in (base * 0.35 if rng.random() < 0.7 else rng.uniform(0, 200, 3)))
+    boxes = {
+        name: (int(x * s), int(y * s), int((x + w) * s), int((y + h) * s)) for name, (x, y, w, h) in places.items()
+    }
+    ink = rgb(base * 0.35 if rng.random() < 0.7 else rng.uniform(0, 200, 3))
     for name, area in boxes.items():
         if name != "bottom":
             edge = max(1, int(2 * s))
-            for side in ((area[0], area[1], area[2], area[1] + edge), (area[0], area[3] - edge, area[2], area[3]),
-                         (area[0], area[1], area[0] + edge, area[3]), (area[2] - edge, area[1], area[2], area[3])):
-                _shade(image, side, float(rng.uniform(0.86, 1.06)))
+            for side in (
+                (area[0], area[1], area[2], area[1] + edge),
+                (area[0], area[3] - edge, area[2], area[3]),
+                (area[0], area[1], area[0] + edge, area[3]),
+                (area[2] - edge, area[1], area[2], area[3]),
+            ):
+                shade(image, side, float(rng.uniform(0.86, 1.06)))
         if name in ("front", "back", "left", "right") and rng.random() < 0.5:
-            _print_marks(image, rng, area, s, ink)
+            print_marks(image, rng, area, s, ink)
     if rng.random() < 0.25:
-        _print_marks(image, rng, boxes["top"], s, ink)
+        print_marks(image, rng, boxes["top"], s, ink)
     _tape(image, boxes, spec, rng)
     if spec.damaged:
         _tear(image, boxes["top"], rng)
     if spec.code is not None:
         on_top = rng.random() < 0.8
-        _paste_label(image, spec.code, rng, spec, boxes["top"])
+        paste_label(image, spec.code, rng, px_per_mm=spec.px_per_mm, area=boxes["top"])
         if not on_top or rng.random() < 0.35:
-            _paste_label(image, spec.code, rng, spec, boxes[str(rng.choice(["front", "back", "left", "right"]))])
+            paste_label(
+                image,
+                spec.code,
+                rng,
+                px_per_mm=spec.px_per_mm,
+                area=boxes[str(rng.choice(["front", "back", "left", "right"]))],
+            )
     return image
 
 
@@ -187,19 +124,21 @@ def _tape(image: Skin, boxes: dict[str, tuple[int, int, int, int]], spec: SkinSp
     s = spec.px_per_mm
     x0, y0, x1, y1 = boxes["top"]
     middle = (y0 + y1) // 2
-    _shade(image, (x0, middle - max(1, int(1.2 * s)), x1, middle + max(1, int(1.2 * s))), 0.42)
+    shade(image, (x0, middle - max(1, int(1.2 * s)), x1, middle + max(1, int(1.2 * s))), 0.42)
     if rng.random() < 0.12:
         return
     half = max(2, int(rng.uniform(22, 38) * s * (0.6 if spec.size_mm[1] < 180 else 1)))
     colours: list[Rgb] = [(176, 132, 84), (150, 110, 64), (222, 214, 196), (238, 238, 236), (196, 150, 90)]
     colour = colours[rng.integers(0, len(colours))]
     opacity, rough = float(rng.uniform(0.35, 0.85)), float(rng.uniform(0.12, 0.35))
-    _blend(image, (x0, max(y0, middle - half), x1, min(y1, middle + half)), colour, opacity, rough)
-    _shade(image, (x0, middle - max(1, int(0.7 * s)), x1, middle + max(1, int(0.7 * s))), 0.75)
+    blend(image, (x0, max(y0, middle - half), x1, min(y1, middle + half)), colour, opacity, rough)
+    shade(image, (x0, middle - max(1, int(0.7 * s)), x1, middle + max(1, int(0.7 * s))), 0.75)
     for name in ("left", "right"):
         ex0, ey0, ex1, ey1 = boxes[name]
         centre, drop = (ex0 + ex1) // 2, int(rng.uniform(40, 80) * s)
-        _blend(image, (max(ex0, centre - half), ey0, min(ex1, centre + half), min(ey1, ey0 + drop)), colour, opacity, rough)
+        blend(
+            image, (max(ex0, centre - half), ey0, min(ex1, centre + half), min(ey1, ey0 + drop)), colour, opacity, rough
+        )
 
 
 def _tear(image: Skin, area: tuple[int, int, int, int], rng: np.random.Generator) -> None:
@@ -208,7 +147,9 @@ def _tear(image: Skin, area: tuple[int, int, int, int], rng: np.random.Generator
     radius = 0.2 * min(x1 - x0, y1 - y0)
     centre = np.array([x0 + rng.uniform(0.25, 0.75) * (x1 - x0), y1 - 0.8 * radius])
     angles = np.sort(rng.uniform(0, 2 * np.pi, 18))
-    ragged = centre + (radius * rng.uniform(0.5, 1.15, 18))[:, None] * np.column_stack([np.cos(angles) * 1.5, np.sin(angles)])
+    ragged = centre + (radius * rng.uniform(0.5, 1.15, 18))[:, None] * np.column_stack(
+        [np.cos(angles) * 1.5, np.sin(angles)]
+    )
     cv2.fillPoly(image, [ragged.astype(np.int32)], (208, 178, 140, 240), cv2.LINE_AA)
     inner = centre + (ragged - centre) * 0.72
     cv2.fillPoly(image, [inner.astype(np.int32)], (36, 26, 20, 255), cv2.LINE_AA)
@@ -228,8 +169,8 @@ def _colour(table: dict[str, Rgb], name: str | None, rng: np.random.Generator, w
 def _polybag(spec: SkinSpec, rng: np.random.Generator) -> Skin:
     width, height = _flat(spec)
     name, colour = _colour(FILM_COLOURS, spec.colour, rng, [8, 4, 4, 2, 2])
-    image = _blank(width, height, colour, rng.uniform(0.16, 0.4))
-    _mottle(image, rng, amount=0.02)
+    image = blank(width, height, colour, rng.uniform(0.16, 0.4))
+    mottle(image, rng, amount=0.02)
     if name == "clear":  # a transparent bag: what lies in it shows through, dulled
         inside = rng.uniform(30, 230, size=3)
         cv2.rectangle(image, (width // 6, height // 6), (width * 5 // 6, height * 5 // 6), (*map(int, inside), 90), -1)
@@ -237,37 +178,52 @@ def _polybag(spec: SkinSpec, rng: np.random.Generator) -> Skin:
     if rng.random() < 0.35:
         ink = (190, 36, 40)
     for _ in range(int(rng.integers(0, 4))):
-        _print_marks(image, rng, (width // 10, height // 10, width * 9 // 10, height * 9 // 10), spec.px_per_mm, ink)
+        print_marks(image, rng, (width // 10, height // 10, width * 9 // 10, height * 9 // 10), spec.px_per_mm, ink)
     seam = max(2, int(0.035 * width))
-    _shade(image, (0, 0, seam, height), 0.88)
-    _shade(image, (width - seam, 0, width, height), 0.88)
+    shade(image, (0, 0, seam, height), 0.88)
+    shade(image, (width - seam, 0, width, height), 0.88)
     if spec.code is not None:
-        _paste_label(image, spec.code, rng, spec, (width // 7, height // 8, width * 6 // 7, height * 7 // 8))
+        paste_label(
+            image,
+            spec.code,
+            rng,
+            px_per_mm=spec.px_per_mm,
+            area=(width // 7, height // 8, width * 6 // 7, height * 7 // 8),
+        )
     return image
 
 
 def _mailer(spec: SkinSpec, rng: np.random.Generator) -> Skin:
     width, height = _flat(spec)
     name, colour = _colour(MAILER_COLOURS, spec.colour, rng, [4, 3, 3])
-    image = _blank(width, height, tuple(int(min(255, c * rng.uniform(0.9, 1.05))) for c in colour), rng.uniform(0.45, 0.8))
-    _mottle(image, rng, amount=0.02 if name != "kraft" else 0.03)
+    image = blank(width, height, rgb(c * rng.uniform(0.9, 1.05) for c in colour), rng.uniform(0.45, 0.8))
+    mottle(image, rng, amount=0.02 if name != "kraft" else 0.03)
     if rng.random() < 0.7:  # the flap and its adhesive strip
         fold = int(width * rng.uniform(0.76, 0.86))
-        _shade(image, (fold, 0, fold + max(1, int(2 * spec.px_per_mm)), height), 0.62)
-        _shade(image, (fold + max(1, int(2 * spec.px_per_mm)), 0, width, height), 0.95)
+        shade(image, (fold, 0, fold + max(1, int(2 * spec.px_per_mm)), height), 0.62)
+        shade(image, (fold + max(1, int(2 * spec.px_per_mm)), 0, width, height), 0.95)
     if rng.random() < 0.5:
-        _print_marks(image, rng, (0, 0, width, height), spec.px_per_mm, (60, 50, 46))
+        print_marks(image, rng, (0, 0, width, height), spec.px_per_mm, (60, 50, 46))
     if spec.code is not None:
-        _paste_label(image, spec.code, rng, spec, (width // 12, height // 10, width * 3 // 4, height * 9 // 10))
+        paste_label(
+            image,
+            spec.code,
+            rng,
+            px_per_mm=spec.px_per_mm,
+            area=(width // 12, height // 10, width * 3 // 4, height * 9 // 10),
+        )
     return image
 
 
 def _tube(spec: SkinSpec, rng: np.random.Generator) -> Skin:
-    length, around = max(16, round(spec.size_mm[0] * spec.px_per_mm)), max(16, round(spec.size_mm[1] * 3.1416 * spec.px_per_mm))
+    length, around = (
+        max(16, round(spec.size_mm[0] * spec.px_per_mm)),
+        max(16, round(spec.size_mm[1] * 3.1416 * spec.px_per_mm)),
+    )
     white = spec.colour == "white" or (spec.colour is None and rng.random() < 0.35)
-    base: Rgb = (232, 230, 226) if white else tuple(int(c * rng.uniform(0.85, 1.08)) for c in (184, 146, 104))
-    image = _blank(length, around, base, rng.uniform(0.5, 0.8))
-    _mottle(image, rng, amount=0.02)
+    base: Rgb = (232, 230, 226) if white else rgb(c * rng.uniform(0.85, 1.08) for c in (184, 146, 104))
+    image = blank(length, around, base, rng.uniform(0.5, 0.8))
+    mottle(image, rng, amount=0.02)
     column, row = np.meshgrid(np.arange(length), np.arange(around))
     pitch = max(20.0, 110 * spec.px_per_mm)
     spiral = np.mod(column + row * pitch / around, pitch) < 1.6 * spec.px_per_mm
@@ -277,24 +233,31 @@ def _tube(spec: SkinSpec, rng: np.random.Generator) -> Skin:
     image[:, :cap], image[:, -cap:] = cap_colour, cap_colour
     if spec.code is not None:
         # The seam of the skin lies below; half way round is the top.
-        _paste_label(image, spec.code, rng, spec, (int(0.15 * length), int(0.36 * around), int(0.85 * length), int(0.64 * around)))
+        top = (int(0.15 * length), int(0.36 * around), int(0.85 * length), int(0.64 * around))
+        paste_label(image, spec.code, rng, px_per_mm=spec.px_per_mm, area=top)
     return image
 
 
 def _sack(spec: SkinSpec, rng: np.random.Generator) -> Skin:
     width, height = _flat(spec)
     name, colour = _colour(SACK_COLOURS, spec.colour, rng, [4, 2, 2])
-    image = _blank(width, height, colour, rng.uniform(0.4, 0.8))
-    _mottle(image, rng, amount=0.025)
+    image = blank(width, height, colour, rng.uniform(0.4, 0.8))
+    mottle(image, rng, amount=0.025)
     if name != "paper":
         weave = np.indices((height, width)).sum(axis=0) // max(1, int(2 * spec.px_per_mm)) % 2
         image[..., :3] = (image[..., :3] * (1 - 0.05 * weave[..., None])).astype(np.uint8)
     if rng.random() < 0.6:
-        ink = tuple(int(v) for v in rng.uniform(10, 170, 3))
+        ink = rgb(rng.uniform(10, 170, 3))
         for _ in range(int(rng.integers(1, 4))):
-            _print_marks(image, rng, (width // 8, height // 8, width * 7 // 8, height * 7 // 8), spec.px_per_mm, ink)
+            print_marks(image, rng, (width // 8, height // 8, width * 7 // 8, height * 7 // 8), spec.px_per_mm, ink)
     for stitch in (int(0.03 * width), int(0.97 * width)):
         cv2.line(image, (stitch, 0), (stitch, height), (90, 80, 70, 230), max(1, int(3 * spec.px_per_mm)))
     if spec.code is not None:
-        _paste_label(image, spec.code, rng, spec, (width // 4, height // 4, width * 3 // 4, height * 3 // 4))
+        paste_label(
+            image,
+            spec.code,
+            rng,
+            px_per_mm=spec.px_per_mm,
+            area=(width // 4, height // 4, width * 3 // 4, height * 3 // 4),
+        )
     return image

@@ -16,7 +16,7 @@ from typing import Any
 
 import bpy
 import numpy as np
-import OpenEXR
+import OpenEXR  # type: ignore[import-not-found,unused-ignore]
 from mathutils import Matrix
 from numpy.typing import NDArray
 
@@ -68,12 +68,25 @@ class Stage:
         if threads:
             render.threads_mode, render.threads = "FIXED", threads
         settings = {
-            "device": "CPU", "samples": quality.samples, "use_adaptive_sampling": False, "seed": seed,
-            "use_denoising": quality.denoise, "denoiser": "OPENIMAGEDENOISE", "denoising_prefilter": "FAST",
-            "denoising_quality": "HIGH", "max_bounces": quality.bounces, "diffuse_bounces": quality.bounces,
-            "glossy_bounces": min(2, quality.bounces), "transmission_bounces": 1, "transparent_max_bounces": 2,
-            "caustics_reflective": False, "caustics_refractive": False, "sample_clamp_indirect": 4.0,
-            "sample_clamp_direct": 12.0, "use_light_tree": False, "blur_glossy": 1.0,
+            "device": "CPU",
+            "samples": quality.samples,
+            "use_adaptive_sampling": False,
+            "seed": seed,
+            "use_denoising": quality.denoise,
+            "denoiser": "OPENIMAGEDENOISE",
+            "denoising_prefilter": "FAST",
+            "denoising_quality": "HIGH",
+            "max_bounces": quality.bounces,
+            "diffuse_bounces": quality.bounces,
+            "glossy_bounces": min(2, quality.bounces),
+            "transmission_bounces": 1,
+            "transparent_max_bounces": 2,
+            "caustics_reflective": False,
+            "caustics_refractive": False,
+            "sample_clamp_indirect": 4.0,
+            "sample_clamp_direct": 12.0,
+            "use_light_tree": False,
+            "blur_glossy": 1.0,
         }
         for name, value in settings.items():
             setattr(cycles, name, value)
@@ -135,9 +148,7 @@ class Stage:
         data.materials.append(material)
         return self.add_again(data, at_mm=at_mm, yaw_rad=yaw_rad, number=number)
 
-    def add_again(
-        self, data: Any, *, at_mm: tuple[float, float, float], yaw_rad: float = 0.0, number: int = 0
-    ) -> Any:
+    def add_again(self, data: Any, *, at_mm: tuple[float, float, float], yaw_rad: float = 0.0, number: int = 0) -> Any:
         """Put another copy of an object's ``data`` into the scene: rollers share one mesh."""
         thing = bpy.data.objects.new("thing", data)
         thing.location = [value * MM for value in at_mm]
@@ -159,13 +170,22 @@ class Stage:
         return self.add(box(size_mm, radius_mm=radius_mm, inner=1), material, at_mm=at_mm, yaw_rad=yaw_rad)
 
     def add_plane(
-        self, low_mm: tuple[float, float], high_mm: tuple[float, float], z_mm: float, material: Any, tile_mm: tuple[float, float]
+        self,
+        low_mm: tuple[float, float],
+        high_mm: tuple[float, float],
+        z_mm: float,
+        material: Any,
+        tile_mm: tuple[float, float],
     ) -> Any:
         """A level rectangle whose skin repeats every ``tile_mm``."""
-        corners = np.array([[low_mm[0], low_mm[1]], [high_mm[0], low_mm[1]], [high_mm[0], high_mm[1]], [low_mm[0], high_mm[1]]])
+        corners = np.array(
+            [[low_mm[0], low_mm[1]], [high_mm[0], low_mm[1]], [high_mm[0], high_mm[1]], [low_mm[0], high_mm[1]]]
+        )
         vertices = np.column_stack([corners, np.full(4, 0.0)])
         uv = (corners - corners[0]) / np.asarray(tile_mm)
-        return self.add(Mesh(vertices, np.array([[0, 1, 2, 3]]), uv[None]), material, at_mm=(0.0, 0.0, z_mm), smooth=False)
+        return self.add(
+            Mesh(vertices, np.array([[0, 1, 2, 3]]), uv[None]), material, at_mm=(0.0, 0.0, z_mm), smooth=False
+        )
 
     def world(self, colour: tuple[float, float, float], strength: float) -> None:
         """Even light from everywhere."""

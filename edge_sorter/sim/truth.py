@@ -90,11 +90,13 @@ def placed_vertices_mm(parcel: PlacedParcel) -> FloatArray:
     mesh = mesh_of(spec.kind, (spec.length_mm, spec.width_mm, spec.height_mm), parcel.seed, damaged=spec.damaged)
     angle = np.deg2rad(spec.skew_deg)
     x, y, z = mesh.vertices_mm.T
-    return np.column_stack([
-        np.cos(angle) * x - np.sin(angle) * y + parcel.start_mm,
-        np.sin(angle) * x + np.cos(angle) * y + spec.lateral_mm,
-        z,
-    ])
+    return np.column_stack(
+        [
+            np.cos(angle) * x - np.sin(angle) * y + parcel.start_mm,
+            np.sin(angle) * x + np.cos(angle) * y + spec.lateral_mm,
+            z,
+        ]
+    )
 
 
 def box_at(
@@ -102,7 +104,7 @@ def box_at(
 ) -> tuple[float, float, float, float, float] | None:
     """The parcel's box (x, y, width, height) clipped to the picture and the share of it inside, or None if outside."""
     vertices = placed_vertices_mm(parcel) if vertices_mm is None else vertices_mm
-    moved = vertices + [scenario.belt.speed_mm_s * time_s, 0.0, 0.0]
+    moved = vertices + np.array([scenario.belt.speed_mm_s * time_s, 0.0, 0.0])
     pixels = scenario.pinhole().project(moved)
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     clipped_low = np.clip(low, 0, [scenario.video.width_px, scenario.video.height_px])

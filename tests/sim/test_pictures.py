@@ -1,0 +1,114 @@
+"""Labels, skins, meshes and the camera's film; and one real Blender frame where bpy is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_sorter.sim import film, shapes, skins
+from edge_sorter.sim.parcels import mesh_of
+from edge_sorter.sim.scenario import CLASSES
+
+SIZES = {
+    "carton": (300.0, 200.0, 150.0),
+    "polybag": (320.0, 240.0, 70.0),
+    "mailer": (260.0, 190.0, 25.0),
+    "tube": (500.0, 90.0, 90.0),
+    "sack": (700.0, 420.0, 160.0),
+}
+
+
+@pytest.mark.parametrize("text", ["JD014600003499", "PARCEL-7", "1Z999AA10123456784"])
+@pytest.mark.parametrize("seed", range(3))
+def test_label_barcodes_read_as_declared(text: str, seed: int) -> None:
+    zxingcpp = pytest.importorskip("zxingcpp", reason="the barcode reader is not installed")
+    from edge_sorter.sim.labels import shipping_label
+
+    label = shipping_label(text, np.random.default_rng(seed))
+    read = {(code.format.name, code.text) for code in zxingcpp.read_barcodes(np.pad(label, 40, constant_values=200))}
+    assert read == {("Code128", text), ("QRCode", text)}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_meshes_have_their_size_and_stand_on_the_belt(kind: str) -> None:
+    mesh = mesh_of(kind, SIZES[kind], (1, 2))
+    low, high = mesh.vertices_mm.min(axis=0), mesh.vertices_mm.max(axis=0)
+    assert low[2] == pytest.approx(0, abs=0.5)
+    assert high[0] - low[0] == pytest.approx(SIZES[kind][0], rel=0.1)
+    assert high[1] - low[1] == pytest.approx(SIZES[kind][1], rel=0.15)
+    assert high[2] == pytest.approx(SIZES[kind][2], rel=0.35)
+    assert mesh.quads.max() < len(mesh.vertices_mm)
+    assert mesh.uv.shape == (*mesh.quads.shape, 2)
+    assert (mesh.uv >= -1e-9).all()
+    assert (mesh.uv <= 1 + 1e-9).all()
+    np.testing.assert_array_equal(mesh.vertices_mm, mesh_of(kind, SIZES[kind], (1, 2)).vertices_mm)
+
+
+def test_box_faces_look_outwards() -> None:
+    mesh = shapes.box((300.0, 200.0, 100.0))
+    corners = mesh.vertices_mm[mesh.quads]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    outward = corners.mean(axis=1) - [0, 0, 50.0]
+    assert (np.einsum("ij,ij->i", normals, outward) > 0).all()
+
+
+def test_a_crushed_corner_moves_inwards() -> None:
+    whole = mesh_of("carton", SIZES["carton"], (4, 4))
+    crushed = mesh_of("carton", SIZES["carton"], (4, 4), damaged=True)
+    assert crushed.vertices_mm[:, 2].max() <= whole.vertices_mm[:, 2].max() + 30
+    top = crushed.vertices_mm[crushed.vertices_mm[:, 1] < -60]
+    assert (top[:, 2] < 140).any()
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_skins_are_drawn_the_same_for_the_same_seed(kind: str) -> None:
+    spec = skins.SkinSpec(kind, SIZES[kind], "JD1", px_per_mm=0.5)
+    first = skins.draw(spec, np.random.default_rng(5))
+    assert first.dtype == np.uint8
+    assert first.shape[2] == 4
+    np.testing.assert_array_equal(first, skins.draw(spec, np.random.default_rng(5)))
+    assert (first != skins.draw(spec, np.random.default_rng(6))).any()
+
+
+def test_film_keeps_size_and_bends_light_and_mask_alike() -> None:
+    light = np.full((90, 160, 3), 0.05, np.float32)
+    light[30:60, 100:150] = 0.6
+    mask = (light[..., 0] > 0.5).astype(np.int32) * 7
+    shot = film.develop(light, film.Film(bend=-0.1, noise=0.0), np.random.default_rng(0))
+    bent = film.bend_mask(mask, -0.1)
+    assert shot.shape == (90, 160, 3)
+    bright = shot[..., 0] > 160
+    assert (bright != (bent == 7)).mean() < 0.02
+
+
+def test_infrared_film_is_grey() -> None:
+    light = np.random.default_rng(0).uniform(0, 1, (40, 60, 3)).astype(np.float32)
+    shot = film.develop(light, film.Film(grey=True, noise=3.0), np.random.default_rng(0))
+    assert (shot[..., 0] == shot[..., 2]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("bpy", "OpenEXR")),
+    reason="Blender (bpy) or OpenEXR is not installed: nothing was rendered",
+)
+def test_blender_shows_a_parcel_where_truth_says(tmp_path: Path) -> None:
+    from edge_sorter.sim.camera import PinholeCamera
+    from edge_sorter.sim.stage import Quality, Stage
+
+    camera = PinholeCamera((0.0, -200.0, 1500.0), (0.0, 0.0, 0.0), 60.0, (64, 36), roll_rad=0.1)
+    stage = Stage(camera.image_px, Quality(samples=1, denoise=False), threads=1)
+    stage.camera(camera)
+    stage.world((1.0, 1.0, 1.0), 1.0)
+    mesh = mesh_of("carton", SIZES["carton"], (1, 1))
+    stage.add(mesh, stage.material((0.8, 0.5, 0.3)), at_mm=(80.0, 40.0, 0.0), number=9)
+    light, seen = stage.shoot(tmp_path / "frame.exr")
+    assert light.shape == (36, 64, 3)
+    rows, columns = np.nonzero(seen == 9)
+    expected = camera.project(mesh.vertices_mm + np.array([80.0, 40.0, 0.0]))
+    found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    np.testing.assert_allclose(found, [*expected.min(axis=0), *expected.max(axis=0)], atol=1.5)
