@@ -81,7 +81,7 @@ class Letterbox:
         """
         source = image[self._y1 : self._y1 + self._crop_size[1], self._x1 : self._x1 + self._crop_size[0]]
         if self._layout == "u8_nhwc_bgr":
-            if self._as_is and image.flags.c_contiguous:
+            if self._as_is and image.flags.c_contiguous and image.flags.writeable:  # engines map it as their own
                 return image[None]
             self._resize(source)
             return self._tensor
