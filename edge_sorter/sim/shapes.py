@@ -67,7 +67,7 @@ BOX_FACES = (
 
 
 def box_atlas(size_mm: tuple[float, float, float]) -> tuple[dict[str, tuple[float, float, float, float]], float, float]:
-    """Where each face lies on a box's skin, (x, y, width, height) in mm from its top left; the skin's width and height."""
+    """Where each face lies on a box's skin: (x, y, width, height) in mm from its top left; the skin's size in mm."""
     length, width, height = size_mm
     places = {
         "top": (0.0, 0.0, length, width),
