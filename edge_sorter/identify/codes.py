@@ -145,11 +145,12 @@ def _sharp_enough(barcode: Any) -> bool:
 def code128_modules(text: str) -> int:
     """Return about how many modules wide a Code 128 of this text is: pairs of digits share one symbol of 11."""
     symbols = 2  # start and check
-    for run in re.findall(r"[0-9]+|[^0-9]+", text):
-        if run[0].isdigit() and len(run) >= 4:
-            symbols += len(run) // 2 + len(run) % 2 + 1  # and one symbol to change the code set
+    for run in re.finditer(r"[0-9]+|[^0-9]+", text):
+        length = run.end() - run.start()
+        if run.group()[0].isdigit() and length >= 4:
+            symbols += length // 2 + length % 2 + (run.start() > 0)  # and one symbol to change the code set
         else:
-            symbols += len(run)
+            symbols += length
     return 11 * symbols + 13
 
 

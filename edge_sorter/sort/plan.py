@@ -18,7 +18,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from edge_sorter.errors import ConfigError
 from edge_sorter.sort.plan_checks import contradictions
 from edge_sorter.types import Action, Code, Parcel, Reason
 from edge_sorter.yamlfile import Section, read_yaml
@@ -176,6 +175,7 @@ class SortPlan(Section):
         context = info.context or {}
         for loc, message in contradictions(
             lanes=_readable(data, "lanes", Lane),
+            lane_names=[str(_get(lane, "id")) for lane in _list(data, "lanes")],
             rules=_readable(data, "rules", Rule),
             ends={key: data[key] for key in ("default", "exception") if isinstance(_get(data, key), str)},
             classes=context.get("classes"),
@@ -279,11 +279,15 @@ def _get(data: Any, key: str) -> Any:
     return data.get(key) if isinstance(data, dict) else None
 
 
+def _list(data: Any, key: str) -> list[Any]:
+    items = _get(data, key)
+    return list(items) if isinstance(items, (list, tuple)) else []
+
+
 def _readable(data: Any, key: str, model: type[Section]) -> dict[int, Any]:
     """Return those entries of a list that are well formed, by index: only they can be checked against each other."""
     found: dict[int, Any] = {}
-    items = _get(data, key)
-    for index, item in enumerate(items if isinstance(items, (list, tuple)) else ()):
+    for index, item in enumerate(_list(data, key)):
         try:
             found[index] = model.model_validate(item)
         except ValidationError:
@@ -293,6 +297,3 @@ def _readable(data: Any, key: str, model: type[Section]) -> dict[int, Any]:
 
 def _detail(item: Any) -> InitErrorDetails:
     return InitErrorDetails(type=item["type"], loc=item["loc"], input=item["input"], ctx=item.get("ctx", {}))
-
-
-__all__ = ["CodeCondition", "ConfigError", "Explained", "Lane", "Rule", "SortPlan", "When", "load_plan", "reason_of"]

@@ -24,6 +24,7 @@ BANDS = ("length_mm", "width_mm", "longest_mm")
 def contradictions(
     *,
     lanes: Mapping[int, Lane],
+    lane_names: list[str],
     rules: Mapping[int, Rule],
     ends: Mapping[str, str],
     classes: tuple[str, ...] | None,
@@ -33,11 +34,12 @@ def contradictions(
 
     Args:
         lanes, rules: The well-formed entries by their index in the file.
+        lane_names: Ids of all lanes, of the malformed ones too.
         ends: The lanes named by "default" and "exception", as far as given.
         classes: What the model can tell apart, or None when unknown.
         calibrated: Whether sizes will be known.
     """
-    known = [lane.id for lane in lanes.values()]
+    known = lane_names
     yield from _twice("lanes", "id", {i: lane.id for i, lane in lanes.items()})
     yield from _twice("lanes", "plc", {i: lane.plc for i, lane in lanes.items()})
     yield from _twice("rules", "id", {i: rule.id for i, rule in rules.items()})
