@@ -197,6 +197,25 @@ def evaluate_model(
     _print(json.dumps(asdict(score), indent=2))
 
 
+@app.command("peer")
+def bench_peer(
+    clip: Annotated[Path, typer.Option(help="Clip to track")],
+    model: Annotated[Path | None, typer.Option(help="Model folder exported earlier")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Checkpoint to export first")] = None,
+    out: Annotated[Path, typer.Option(help="Where to export to")] = Path("out/peer"),
+    imgsz: int = 640,
+) -> None:
+    """Measure `yolo track` with its OpenVINO export on a clip, to compare with `edge-sorter bench`."""
+    from edge_sorter.lifecycle.peer_bench import export_peer, track_fps
+
+    if model is None and checkpoint is None:
+        raise ModelError("Give --model (exported earlier) or --checkpoint (exported now).")
+    if model is None and checkpoint is not None:
+        model = export_peer(checkpoint, out, imgsz=imgsz)
+    if model is not None:
+        _print(json.dumps(track_fps(model, clip, imgsz=imgsz), indent=2))
+
+
 def main() -> None:
     """Run a command; our own errors become one message and their exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_sorter.errors import ModelError
+from edge_sorter.lifecycle import data
+from edge_sorter.lifecycle.calibration import choose, tensors, write_list
+
+
+def put(folder: Path, stem: str, labels: str, *, value: int = 90) -> None:
+    images, texts = folder / "images", folder / "labels"
+    images.mkdir(parents=True, exist_ok=True)
+    texts.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(images / f"{stem}.jpg"), np.full((48, 64, 3), value, np.uint8))
+    (texts / f"{stem}.txt").write_text(labels)
+
+
+def sacks_root(tmp_path: Path, count: int = 6) -> Path:
+    root = tmp_path / "sacks"
+    for i in range(count):
+        put(root / "train", f"-odd name {i}", "0 0.5 0.5 0.2 0.4\n", value=i)
+    put(root / "valid", "v", "0 0.5 0.5 0.2 0.4\n")
+    return root
+
+
+def rendered_root(tmp_path: Path) -> Path:
+    root = tmp_path / "rendered"
+    for split, count in (("train", 3), ("valid", 1)):
+        for i in range(count):
+            put(root / split, f"r{i}", "0 0.5 0.5 0.2 0.4\n3 0.1 0.1 0.1 0.1\n", value=100 + i)
+        for part in ("images", "labels"):
+            (root / part).mkdir(parents=True, exist_ok=True)
+            (root / split / part).rename(root / part / split)
+    return root
+
+
+def test_a_mixed_set_has_our_classes_links_and_repeats(tmp_path: Path) -> None:
+    sacks, rendered = sacks_root(tmp_path), rendered_root(tmp_path)
+    yaml = data.build(tmp_path / "out", sacks_root=sacks, rendered_root=rendered, sacks_limit=4, rendered_repeat=2)
+    listed = (tmp_path / "out" / "train.txt").read_text().split()
+    assert len(listed) == 4 + 2 * 3
+    assert all(Path(path).is_symlink() and Path(path).is_file() for path in listed)
+    label = (tmp_path / "out" / "labels" / "sacks_overhead_cctv_train" / "00000.txt").read_text()
+    assert label == "4 0.500000 0.500000 0.200000 0.400000\n"
+    record = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    trained = {source["name"]: source for source in record["sources"] if source["split"] == "train"}
+    assert trained["rendered"]["boxes"] == {"carton": 3, "tube": 3}
+    assert record["images_per_epoch"] == 10
+    assert "4: sack" in yaml.read_text()
+
+
+def test_same_roots_same_fingerprint_and_another_label_another_one(tmp_path: Path) -> None:
+    root = sacks_root(tmp_path)
+
+    def fingerprint() -> str:
+        data.build(tmp_path / "out", sacks_root=root)
+        return str(json.loads((tmp_path / "out" / "dataset.json").read_text())["sha256"])
+
+    first = fingerprint()
+    assert fingerprint() == first
+    (root / "train" / "labels" / "-odd name 0.txt").write_text("0 0.5 0.5 0.2 0.3\n")
+    assert fingerprint() != first
+
+
+def test_a_rendered_image_without_labels_is_not_yet_finished(tmp_path: Path) -> None:
+    root = rendered_root(tmp_path)
+    (root / "labels" / "train" / "r1.txt").unlink()
+    assert [sample.name for sample in data.rendered(root, "train")] == ["r0", "r2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("0 0.5 0.5 0.2", "line 1"),
+        ("0 0.5 0.5 0.2 1.4", "0..1"),
+        ("\nbox 0.5 0.5 0.2 0.4", "line 2"),
+        ("0 0.1 0.1 0.2 0.2 0.3 0.3 0.1 0.3", "polygons"),
+    ],
+)
+def test_bad_label_lines_are_named(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(text)
+    with pytest.raises(ModelError, match=says):
+        data.read_labels(path)
+
+
+def test_missing_roots_and_nothing_to_train_on_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="No such folder"):
+        data.build(tmp_path / "out", sacks_root=tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="Nothing to train on"):
+        data.build(tmp_path / "out")
+
+
+def test_the_classes_given_by_eye_fit_the_public_domain_set(footage: Path) -> None:
+    samples = data.packages(footage / "images" / "packages_public_domain")
+    lines = [line for sample in samples for line in sample.lines]
+    counts = [sum(line.startswith(f"{class_id} ") for line in lines) for class_id in range(len(data.CLASSES))]
+    assert len(samples) == 26
+    assert counts == [33, 6, 3, 0, 0]
+
+
+def test_calibration_draws_training_images_once_and_names_them(tmp_path: Path) -> None:
+    yaml = data.build(tmp_path / "out", rendered_root=rendered_root(tmp_path), rendered_repeat=3)
+    paths = choose(yaml, 10)
+    assert len(paths) == 3
+    assert choose(yaml, 10) == paths
+    assert tensors(paths, size_px=(96, 64))[0].shape == (1, 3, 64, 96)
+    write_list(paths, tmp_path / "list.json", size_px=(96, 64), seed=0)
+    rows = json.loads((tmp_path / "list.json").read_text())["images"]
+    assert [row["name"] for row in rows] == ["rendered/r0.jpg", "rendered/r1.jpg", "rendered/r2.jpg"]
+    assert len({row["sha256"] for row in rows}) == 3
