@@ -56,10 +56,10 @@ def _scuffs(image: NDArray[np.uint8], base: NDArray[np.float64], rng: np.random.
     layer = image[..., :3].copy()
     for _ in range(46):
         x, y = int(rng.uniform(0.02, 0.9) * length), int(rng.uniform(0, width))
-        reach, drift = int(rng.uniform(0.01, 0.08) * length), int(rng.normal(scale=0.03) * width)
-        change = rng.choice([-1, 1]) * rng.uniform(6, 26)
+        reach, drift = int(rng.uniform(0.01, 0.08) * length), int(rng.normal(scale=0.06) * width)
+        change = rng.choice([-1, 1]) * rng.uniform(10, 38)
         colour = tuple(int(v) for v in np.clip(base + change, 0, 255))
-        cv2.line(layer, (x, y), (x + reach, y + drift), colour, int(rng.choice([1, 1, 2, 3])), cv2.LINE_AA)
+        cv2.line(layer, (x, y), (x + reach, y + drift), colour, int(rng.choice([1, 2, 3, 5])), cv2.LINE_AA)
     stains = np.clip(smooth_noise(rng, (width, length), 26, 3) - 1.1, 0, 1)[..., None]
     layer = np.clip(layer * (1 - 0.35 * stains) + 26 * stains * rng.choice([0, 1]), 0, 255).astype(np.uint8)
     image[..., :3] = cv2.addWeighted(layer, 0.7, image[..., :3], 0.3, 0)

@@ -34,6 +34,7 @@ class Quality:
     samples: int = 5
     bounces: int = 2
     denoise: bool = True
+    denoiser_quality: str = "HIGH"
     persistent: bool = False
 
 
@@ -75,7 +76,7 @@ class Stage:
             "use_denoising": quality.denoise,
             "denoiser": "OPENIMAGEDENOISE",
             "denoising_prefilter": "FAST",
-            "denoising_quality": "HIGH",
+            "denoising_quality": quality.denoiser_quality,
             "max_bounces": quality.bounces,
             "diffuse_bounces": quality.bounces,
             "glossy_bounces": min(2, quality.bounces),
