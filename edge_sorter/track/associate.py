@@ -17,6 +17,9 @@ Pairs = list[tuple[int, int]]
 REACH_WEIGHT = 0.1
 """Greatest weight of a pair that only its distance speaks for; any overlap of `min_iou` counts for more."""
 
+REACH = (0.5, 3.0)
+"""Shortest and longest distance, in lengths of the smaller box, at which a box may match without overlapping."""
+
 
 def overlaps(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     """Return (m, n) intersection over union, and share of each `b` inside each `a`, of boxes (m, 4) and (n, 4)."""
@@ -41,20 +44,22 @@ def misfit(predicted: Floats, measured: Floats) -> Floats:
     return best
 
 
-def weights(predicted: Floats, measured: Floats, *, min_iou: float, reach_px: Floats | None) -> Floats:
+def weights(predicted: Floats, measured: Floats, *, min_iou: float, sigma_px: Floats | None = None) -> Floats:
     """Return how much speaks for each pair (m, n), 0 where nothing may.
 
     Args:
         predicted: Boxes (m, 4), xyxy px.
         measured: Boxes (n, 4), xyxy px.
         min_iou: Overlap from which on the overlap itself is the weight.
-        reach_px: How far (m, 2) each predicted box may be off where the overlap is less; None: it may not be.
+        sigma_px: How uncertain (m, 2) the predicted places are; where the overlap is less, a box within 3 of these may
+            still match, but never one that is out of all proportion to the size of both. None: overlap alone counts.
     """
     iou, _ = overlaps(predicted, measured)
-    if reach_px is None:
+    if sigma_px is None:
         return np.where(iou >= min_iou, iou, 0.0)
-    distance = ((misfit(predicted, measured) / reach_px[:, None, :]) ** 2).sum(axis=2)
-    near = REACH_WEIGHT * np.maximum(1.0 - distance, 0.0)
+    length = np.minimum(_lengths(predicted)[:, None], _lengths(measured)[None, :])[..., None]
+    reach = np.clip(3.0 * sigma_px[:, None, :], REACH[0] * length, REACH[1] * length)
+    near = REACH_WEIGHT * np.maximum(1.0 - ((misfit(predicted, measured) / reach) ** 2).sum(axis=2), 0.0)
     return np.where((iou >= min_iou) & (iou > near), iou, near)
 
 
@@ -75,6 +80,12 @@ def assign(weight: Floats) -> Pairs:
         found = [(rows[j], columns[i]) if tall else (rows[i], columns[j]) for i, j in enumerate(chosen)]
         pairs += [pair for pair in found if weight[pair] > 0.0]
     return sorted(pairs)
+
+
+def _lengths(boxes: Floats) -> Floats:
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)
+    lengths: Floats = np.sqrt(sides[:, 0] * sides[:, 1])
+    return lengths
 
 
 def _groups(linked: NDArray[np.bool_]) -> list[tuple[list[int], list[int]]]:

@@ -30,7 +30,7 @@ NEWBORN_SPEED = 7.0
 """Standard deviation of an unknown velocity, in box lengths per second: 3 m/s for a 150 mm parcel is 3 of them."""
 ACCELERATION = 3.0
 """How much a velocity wanders without known belt motion, in box lengths per second, per root second."""
-SLIP = 0.2
+SLIP = 0.12
 """Standard deviation of the slope against a known belt motion before anything was measured."""
 SLIP_CHANGE = 0.1
 """How much that slope wanders over one box length of advance."""
@@ -123,24 +123,28 @@ def without_belt(motion: Motion) -> Motion:
     return motion._replace(slope=motion.velocity, rate=zero[:, :1] + 1.0, cov=zero, var_slope=zero + spread**2)
 
 
-def with_flow(motion: Motion, newborn: NDArray[np.bool_], moving: NDArray[np.bool_]) -> Motion:
-    """Return the motion with `newborn` rows expected to move like the `moving` ones around them.
+def with_flow(motion: Motion, newborn: NDArray[np.bool_], velocities: Floats, *, dt_s: float = 0.0) -> Motion:
+    """Return the motion with `newborn` rows (n,) expected to move like their neighbours, at `velocities` (k, 2) px/s.
 
-    Their median velocity is the expectation; how much they disagree, and a third of it, is how far it is trusted.
+    The median is the expectation; how much the neighbours disagree, and a part of it, is how far it is trusted.
+    Give `dt_s` where the boxes were already predicted that far without knowing the flow.
     """
-    if not newborn.any() or not moving.any():
+    if not newborn.any() or not len(velocities):
         return motion
-    velocities = motion.velocity[moving]
     flow = np.median(velocities, axis=0)
-    disagreement = np.median(np.hypot(*(velocities - flow).T))
-    unknown = NEWBORN_SPEED * motion.length
-    spread = np.minimum(2.0 * disagreement + 0.3 * np.hypot(*flow) + 0.5 * motion.length, unknown)
-    rows = newborn[:, None]
-    return motion._replace(
-        slope=np.where(rows, flow, motion.slope),
-        cov=np.where(rows, 0.0, motion.cov),
-        var_slope=np.where(rows, spread**2, motion.var_slope),
+    disagreement = float(np.median(np.hypot(*(velocities - flow).T)))
+    trusted = 2.0 * disagreement + 0.3 * float(np.hypot(*flow)) + 0.5 * motion.length
+    variance = np.minimum(trusted, NEWBORN_SPEED * motion.length) ** 2 + np.zeros_like(motion.slope)
+    least = (CENTRE_NOISE * motion.length) ** 2
+    flowing = motion._replace(
+        centre=motion.centre + (flow - motion.slope) * dt_s,
+        slope=flow + np.zeros_like(motion.slope),
+        var=np.maximum(motion.var - motion.var_slope * dt_s**2, least) + variance * dt_s**2,
+        cov=variance * dt_s,
+        var_slope=variance,
     )
+    rows = newborn[:, None]
+    return Motion(*(np.where(rows, new, old) for new, old in zip(flowing, motion, strict=True)))
 
 
 def predict(motion: Motion, *, dt_s: float) -> Motion:
@@ -177,11 +181,10 @@ def _advance(motion: Motion, base: Floats, advance: Floats, wander: Floats, *, d
     )
 
 
-def reach_px(motion: Motion) -> Floats:
-    """Return how far (n, 2) a measured box may lie from each predicted one: 3 sigma, but never a teleport."""
-    length = motion.length
-    sigma = np.sqrt(motion.var + (CENTRE_NOISE * length) ** 2)
-    return np.clip(3.0 * sigma, 0.5 * length, 3.0 * length)
+def sigma_px(motion: Motion) -> Floats:
+    """Return the standard deviation (n, 2) of where a box will be measured."""
+    sigma: Floats = np.sqrt(motion.var + (CENTRE_NOISE * motion.length) ** 2)
+    return sigma
 
 
 def correct(motion: Motion, xyxy: Floats, first: NDArray[np.bool_]) -> Motion:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_sorter.config import TrackSection
 from edge_sorter.track import motion as moving
-from edge_sorter.track.associate import assign, overlaps, weights
+from edge_sorter.track.associate import Pairs, assign, overlaps, weights
 from edge_sorter.types import Box, Detections, Track, TrackState
 
 Floats = NDArray[np.float64]
@@ -84,19 +84,20 @@ class Tracker:
         now_ns = detections.captured_ns
         first = self._at_ns is None
         boxes = detections.xyxy.astype(np.float64)
-        self._predict(now_ns, travel_mm)
+        dt_s = self._predict(now_ns, travel_mm)
         sure = detections.confidence >= self._high_confidence
-        pairs = self._pairs(boxes, np.flatnonzero(sure), list(range(len(self._lives))), reach=True)
-        matched = {row for row, _ in pairs}
-        rest = [row for row in range(len(self._lives)) if row not in matched]
-        pairs += self._pairs(boxes, np.flatnonzero(~sure), rest, reach=False)
+        pairs = self._pairs(boxes, np.flatnonzero(sure), [], reach=False)
+        if not self._belt_known:
+            self._refine_newborn(boxes, pairs, dt_s)
+        pairs += self._pairs(boxes, np.flatnonzero(sure), pairs, reach=True)
+        pairs += self._pairs(boxes, np.flatnonzero(~sure), pairs, reach=False)
         self._see(detections, boxes, pairs)
-        taken = {column for _, column in pairs}
+        taken = {i for _, i in pairs}
         self._start(detections, boxes, [i for i in np.flatnonzero(sure).tolist() if i not in taken], in_view=first)
         return self._finish(now_ns)
 
-    def _predict(self, now_ns: int, travel_mm: float | None) -> None:
-        """Move all tracks to `now_ns`, with the belt if its travel is known at both ends of the interval."""
+    def _predict(self, now_ns: int, travel_mm: float | None) -> float:
+        """Move all tracks to `now_ns`, with the belt if its travel is known at both ends of the interval it returns."""
         dt_s = 0.0 if self._at_ns is None else max(now_ns - self._at_ns, 0) / 1e9
         delta_mm = None if travel_mm is None or self._travel_mm is None else travel_mm - self._travel_mm
         known = self._shift is not None and delta_mm is not None
@@ -108,28 +109,51 @@ class Tracker:
                 shifted = self._shift(self._motion.xyxy, delta_mm)
                 self._motion = moving.predict_with_belt(self._motion, shifted, delta_mm=delta_mm, dt_s=dt_s)
             else:
-                newborn = np.array([life.hits == 1 for life in self._lives])
-                steady = np.array([life.state is TrackState.CONFIRMED for life in self._lives])
-                self._motion = moving.predict(moving.with_flow(self._motion, newborn, steady), dt_s=dt_s)
+                steady = [row for row, life in enumerate(self._lives) if life.state is TrackState.CONFIRMED]
+                flowing = moving.with_flow(self._motion, self._newborn(), self._motion.velocity[steady])
+                self._motion = moving.predict(flowing, dt_s=dt_s)
         self._at_ns, self._travel_mm = now_ns, travel_mm
+        return dt_s
 
-    def _pairs(
-        self, boxes: Floats, columns: NDArray[np.intp], rows: list[int], *, reach: bool
-    ) -> list[tuple[int, int]]:
-        """Return the pairs (track row, detection) of one association stage."""
-        if not rows or not len(columns):
+    def _newborn(self) -> NDArray[np.bool_]:
+        return np.array([life.hits == 1 for life in self._lives], dtype=bool)
+
+    def _refine_newborn(self, boxes: Floats, pairs: Pairs, dt_s: float) -> None:
+        """Let newborn tracks that found no overlap move as those did that found one, before looking further away."""
+        newborn = self._newborn()
+        newborn[[row for row, _ in pairs]] = False
+        if not pairs or not newborn.any() or dt_s <= 0.0:
+            return
+        rows, seen = (np.array(side) for side in zip(*pairs, strict=True))
+        centre = (boxes[seen, :2] + boxes[seen, 2:]) / 2.0
+        velocities = self._motion.slope[rows] + (centre - self._motion.centre[rows]) / dt_s
+        self._motion = moving.with_flow(self._motion, newborn, velocities, dt_s=dt_s)
+
+    def _pairs(self, boxes: Floats, candidates: NDArray[np.intp], taken: Pairs, *, reach: bool) -> Pairs:
+        """Return new pairs (track row, detection) between tracks and candidates that are not yet taken.
+
+        Args:
+            boxes: All detections (n, 4).
+            candidates: Rows of `boxes` this stage is about.
+            taken: Pairs of earlier stages.
+            reach: Whether a track may also take a box that lies near without overlapping.
+        """
+        taken_rows, taken_boxes = {row for row, _ in taken}, {i for _, i in taken}
+        rows = [row for row in range(len(self._lives)) if row not in taken_rows]
+        free = [i for i in candidates.tolist() if i not in taken_boxes]
+        if not rows or not free:
             return []
         predicted = self._motion.rows(rows)
         weight = weights(
             predicted.xyxy,
-            boxes[columns],
+            boxes[free],
             min_iou=self._section.min_iou,
-            reach_px=moving.reach_px(predicted) if reach else None,
+            sigma_px=moving.sigma_px(predicted) if reach else None,
         )
         weight *= np.array([[1.0 if self._lives[row].believed else TENTATIVE_WEIGHT] for row in rows])
-        return [(rows[i], int(columns[j])) for i, j in assign(weight)]
+        return [(rows[i], free[j]) for i, j in assign(weight)]
 
-    def _see(self, detections: Detections, boxes: Floats, pairs: list[tuple[int, int]]) -> None:
+    def _see(self, detections: Detections, boxes: Floats, pairs: Pairs) -> None:
         """Correct the tracks that were matched, and count a miss for the others."""
         for life in self._lives:
             life.missed += 1
