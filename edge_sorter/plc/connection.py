@@ -31,6 +31,7 @@ Version = Literal["5", "3.1.1"]
 
 UNSUPPORTED_PROTOCOL = 0x84
 TAKEN_OVER = 0x8E
+_HUNG_UP = "the broker closed the connection without an answer"
 _BAD_LOGIN = (0x86, 0x87)
 _MAX_INFLIGHT = 1000
 """Far above what the link lets out unacknowledged, so that paho never holds a message back by itself."""
@@ -114,12 +115,18 @@ class Connection:
         """Where the connection is in its life."""
         return self._phase
 
+    @property
+    def had_a_clear_end(self) -> bool:
+        """Whether the broker, or the way to it, said why; hanging up on CONNECT says nothing."""
+        return self.problem != _HUNG_UP
+
     def open(self) -> None:
         """Begin to connect in paho's thread; returns at once."""
         section, properties, clean = self._section, None, True
         if self.version == "5":
-            properties = _properties(PacketTypes.CONNECT, SessionExpiryInterval=self._identity.persistent_s)
             clean = self._identity.persistent_s == 0
+            if not clean:
+                properties = _properties(PacketTypes.CONNECT, SessionExpiryInterval=self._identity.persistent_s)
             self._client.connect_async(
                 section.host, section.port, section.keepalive_s, clean_start=clean, properties=properties
             )
@@ -164,10 +171,11 @@ class Connection:
     def close(self, timeout_s: float) -> None:
         """Say goodbye; waits for the end at most this long and leaves the rest to paho's (daemon) thread."""
         self._closing = True
-        was_up = self._phase is Phase.UP
-        self._client.disconnect()
-        if was_up:
+        if self._phase is Phase.UP:
+            self._client.disconnect()
             self._over.wait(timeout_s)
+        else:
+            self.cut("closed")
 
     def _make_client(self, will: Will | None) -> Client:
         five = self.version == "5"
@@ -204,7 +212,7 @@ class Connection:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _answered(self, client: Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if self._closing:
+        if self._closing or self.problem:
             client.disconnect()
         elif reason.is_failure:
             self.ended_code = reason.value
@@ -227,7 +235,7 @@ class Connection:
             self.problem = f"the broker ended it: {str(reason).lower()}"
         elif not self.problem:
             up = self._phase is Phase.UP
-            self.problem = "connection lost" if up else "the broker closed the connection without an answer"
+            self.problem = "connection lost" if up else _HUNG_UP
         self._end()
 
     def _published(self, _client: Client, _userdata: Any, mid: int, reason: Any, _properties: Any) -> None:
@@ -254,7 +262,7 @@ def advice(connection: Connection) -> str:
         return "start the broker there, or correct plc.host and plc.port"
     if "TLS" in connection.problem:
         return "check plc.tls.ca_file, cert_file and key_file, the name in the broker's certificate, and plc.port"
-    if "without an answer" in connection.problem:
+    if not connection.had_a_clear_end:
         return "is it an MQTT port? A TLS port needs plc.tls, a plain one must not have it"
     return "check that host and port are reachable from here and that a broker answers there"
 

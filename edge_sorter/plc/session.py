@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 2.0
 SETTLED_S = 5.0
 """A connection that lived this long was a good one: the next attempt starts again with the first wait."""
+PROBE_S = 1.0
+"""Some brokers that know only 3.1.1 misread an MQTT 5 CONNECT and wait for more of it instead of answering."""
 TAKEOVERS, TAKEOVER_WINDOW_S = 3, 60.0
 """So many take-overs of our session within this time mean that two programs run with one client id."""
 
@@ -88,18 +90,16 @@ class Session:
         """
         until_ns = stopwatch_ns() + round(self._section.connect_timeout_s * 1e9)
         for version in self._versions:
+            left_s = max(0.0, (until_ns - stopwatch_ns()) / 1e9)
             connection = self._open(version)
-            phase = connection.wait_open(max(0.0, (until_ns - stopwatch_ns()) / 1e9))
+            phase = connection.wait_open(left_s if version == self._versions[-1] else min(PROBE_S, left_s / 2))
             if phase is Phase.UP:
                 self._versions = (version,)
                 self._came_up(connection)
                 return connection
             if phase is Phase.OPENING:
-                connection.problem = f"no answer within {self._section.connect_timeout_s:g} s"
-                connection.close(0.0)
-                break
-            closed_on_connect = connection.ended_code is None and "without an answer" in connection.problem
-            if connection.ended_code != UNSUPPORTED_PROTOCOL and not closed_on_connect:
+                connection.cut(f"no answer within {self._section.connect_timeout_s:g} s")
+            elif connection.ended_code != UNSUPPORTED_PROTOCOL and connection.had_a_clear_end:
                 break
         self._connection = None
         raise PlcError(f"MQTT broker {self.address}: {connection.problem}; {advice(connection)}")
