@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
+from statistics import median
 
 from edge_sorter.belt import BeltMap
 from edge_sorter.config import IdentifySection
@@ -74,20 +73,25 @@ class Identifier:
         seen_codes: dict[int, set[tuple[str, str]]] = {}
         for read in reads:
             seen_codes.setdefault(read.track_id, set()).add((read.symbology, read.text))
-        parcels = tuple(self._update_one(track, seen_codes.get(track.track_id, set())) for track in tracks)
+        sizes_mm = self._sizes_mm(tracks)
+        parcels = tuple(
+            self._update_one(track, sizes_mm.get(track.track_id), seen_codes.get(track.track_id, set()))
+            for track in tracks
+        )
         live = {track.track_id for track in tracks if track.state is not TrackState.ENDED}
         for track_id in [track_id for track_id in self._evidence if track_id not in live]:
             del self._evidence[track_id]
         return parcels
 
-    def _update_one(self, track: Track, codes: set[tuple[str, str]]) -> Parcel:
+    def _update_one(self, track: Track, size_mm: tuple[float, float] | None, codes: set[tuple[str, str]]) -> Parcel:
         evidence = self._evidence.setdefault(track.track_id, _Evidence())
         if track.measured:
             x1, y1, x2, y2 = track.xyxy
             left, top, right, bottom = self._whole
             evidence.touches_edge = x1 < left or y1 < top or x2 > right or y2 > bottom
             _vote(evidence, track)
-            self._measure(evidence, track)
+            if size_mm is not None and not evidence.touches_edge:
+                evidence.sizes_mm.append(size_mm)
         for code in sorted(codes):
             if code in evidence.code_frames or len(evidence.code_frames) < CODES_KEPT:
                 evidence.code_frames[code] = evidence.code_frames.get(code, 0) + 1
@@ -103,16 +107,18 @@ class Identifier:
             flags=_flags(evidence, accepted),
         )
 
-    def _measure(self, evidence: _Evidence, track: Track) -> None:
-        """Keep the size of a whole parcel.
+    def _sizes_mm(self, tracks: Sequence[Track]) -> dict[int, tuple[float, float]]:
+        """Return length along travel and width across it, by track.
 
-        What is measured is the upright box around it, brought to the belt: a parcel that lies askew by an angle a
+        What is measured is the upright box around a parcel, brought to the belt: one that lies askew by an angle a
         shows l cos a + w sin a along travel, and a tall one, being nearer to the camera, looks larger than it is.
         Both only ever enlarge. Size rules must leave room for that.
         """
-        if self._belt_map is not None and not evidence.touches_edge:
-            along, across = self._belt_map.size_mm([track.xyxy])[0]
-            evidence.sizes_mm.append((float(along), float(across)))
+        measured = [track for track in tracks if track.measured]
+        if self._belt_map is None or not measured:
+            return {}
+        sizes = self._belt_map.size_mm([track.xyxy for track in measured]).tolist()
+        return {track.track_id: (along, across) for track, (along, across) in zip(measured, sizes, strict=True)}
 
     def _accepted(self, evidence: _Evidence) -> tuple[Code, ...]:
         """Return the codes to believe, in the order they were first seen."""
@@ -135,8 +141,8 @@ def _vote(evidence: _Evidence, track: Track) -> None:
 def _median(sizes_mm: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
     if not sizes_mm:
         return None
-    along, across = np.median(np.array(sizes_mm), axis=0)
-    return round(float(along), 1), round(float(across), 1)
+    along, across = (median(side) for side in zip(*sizes_mm, strict=True))
+    return round(along, 1), round(across, 1)
 
 
 def _flags(evidence: _Evidence, accepted: tuple[Code, ...]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ its place when the detector cuts it in two, or melts it with its neighbour, for 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ from edge_sorter.types import Box, Track
 
 KEPT = 31
 """Measured boxes kept a track: half a second at 60 fps, all of a parcel's way at 5 fps."""
+SAME = 0.5
+"""Share of overlap from which two tracks are one parcel."""
+TOGETHER_NS = 500_000_000
+"""Tracks that were both seen for this long are two parcels even if the picture shows them partly over one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Footprint:
     at_ns: int
     velocity_s: tuple[float, float] | None
     """Velocity in the picture, or None in the frame of the belt."""
+    first_seen_ns: int
+    last_seen_ns: int
 
     def at(self, at_ns: int, velocity_s: tuple[float, float] | None = None) -> Footprint:
         """Move the box to another time, and go on with another velocity if given."""
@@ -37,17 +43,30 @@ class Footprint:
         elapsed_s = (at_ns - self.at_ns) / 1e9
         dx, dy = (v * elapsed_s for v in self.velocity_s)
         x1, y1, x2, y2 = self.box
-        return Footprint((x1 + dx, y1 + dy, x2 + dx, y2 + dy), at_ns, velocity_s or self.velocity_s)
+        moved = (x1 + dx, y1 + dy, x2 + dx, y2 + dy)
+        return replace(self, box=moved, at_ns=at_ns, velocity_s=velocity_s or self.velocity_s)
 
-    def shared(self, other: Footprint) -> float:
-        """Return the overlap as a share of the smaller of the two, 0..1."""
+    def same_parcel(self, other: Footprint) -> bool:
+        """Tell whether both are one parcel at a common time.
+
+        Of two that were seen together for long, one has to cover the other as a second box on one parcel does. Else
+        it is enough that the smaller one lies on the larger: a part that split off, or a track that took over.
+        """
+        together_ns = min(self.last_seen_ns, other.last_seen_ns) - max(self.first_seen_ns, other.first_seen_ns)
+        return self._overlap(other, of_union=together_ns >= TOGETHER_NS) >= SAME
+
+    def _overlap(self, other: Footprint, *, of_union: bool) -> float:
+        """Return the overlap as a share of the union or of the smaller of the two, 0..1."""
         if (self.velocity_s is None) != (other.velocity_s is None):
             return 0.0
         a, b = self.box, other.box
         width = min(a[2], b[2]) - max(a[0], b[0])
         height = min(a[3], b[3]) - max(a[1], b[1])
-        smaller = min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
-        return 0.0 if width <= 0 or height <= 0 or smaller <= 0 else width * height / smaller
+        if width <= 0.0 or height <= 0.0:
+            return 0.0
+        area_a, area_b = (a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1])
+        shared = width * height
+        return shared / (area_a + area_b - shared if of_union else min(area_a, area_b))
 
 
 @dataclass(slots=True)
@@ -55,6 +74,7 @@ class Trail:
     """The latest measured boxes of one track, each with its time and the belt travel then."""
 
     belt_map: BeltMap | None
+    first_seen_ns: int
     seen: deque[tuple[Box, int, float | None]] = field(default_factory=lambda: deque(maxlen=KEPT))
 
     def add(self, track: Track, *, travel_mm: float | None) -> None:
@@ -63,13 +83,14 @@ class Trail:
 
     def footprint(self, track: Track, *, travel_mm: float | None) -> Footprint:
         """Return where the parcel is at the time of `track`."""
+        life = (self.first_seen_ns, self.seen[-1][1] if self.seen else self.first_seen_ns)
         if self.belt_map is not None and travel_mm is not None:
             on_belt = [(box, travel) for box, _, travel in self.seen if travel is not None] or [(track.xyxy, travel_mm)]
             boxes = _belt_fixed(self.belt_map, on_belt)
-            return Footprint(_median(boxes), track.captured_ns, None)
+            return Footprint(_median(boxes), track.captured_ns, None, *life)
         velocity = track.velocity_px_s
-        moved = [Footprint(box, at_ns, velocity).at(track.captured_ns).box for box, at_ns, _ in self.seen]
-        return Footprint(_median(np.array(moved or [track.xyxy])), track.captured_ns, velocity)
+        moved = [Footprint(box, at_ns, velocity, *life).at(track.captured_ns).box for box, at_ns, _ in self.seen]
+        return Footprint(_median(np.array(moved or [track.xyxy])), track.captured_ns, velocity, *life)
 
     def speed_mm_s(self) -> float | None:
         """Return the parcel's speed along the belt as seen over the kept boxes, or None where that says nothing."""

@@ -181,8 +181,7 @@ class SortPlan(Section):
             classes=context.get("classes"),
             calibrated=context.get("calibrated", True),
         ):
-            text = message.replace("{", "{{").replace("}", "}}")
-            errors.append(InitErrorDetails(type=PydanticCustomError("plan", text), loc=loc, input={}))
+            errors.append(InitErrorDetails(type=PydanticCustomError("plan", message), loc=loc, input={}))
         if errors:
             raise ValidationError.from_exception_data("SortPlan", errors)
         assert plan is not None

@@ -22,8 +22,6 @@ from edge_sorter.sort.footprint import Footprint, Trail
 from edge_sorter.sort.plan import Lane, Rule, SortPlan, reason_of
 from edge_sorter.types import Action, BeltPosition, Parcel, Reason, SortDecision, TrackState
 
-SAME_PARCEL = 0.5
-"""Two tracks that share more than this of the smaller one's area are one parcel."""
 REMEMBERED = 64
 """Decided parcels kept for telling a split from a newcomer; a line carries fewer between camera and diverter."""
 FORGET_NS = 1_000_000_000
@@ -119,7 +117,7 @@ class Router:
             if track.state is TrackState.ENDED:
                 return None
             past = self._line.side(anchor) >= 0.0
-            path = _Path(anchor, captured_ns, travel_mm, Trail(self._belt.map), began_past=past)
+            path = _Path(anchor, captured_ns, travel_mm, Trail(self._belt.map, captured_ns), began_past=past)
             self._paths[track.track_id] = path
         path.confirmed |= track.state in (TrackState.CONFIRMED, TrackState.LOST)
         if track.measured:
@@ -234,7 +232,7 @@ class Router:
             self.counts.unseen += 1
 
     def _is_taken(self, footprint: Footprint) -> bool:
-        return any(taken.at(footprint.at_ns).shared(footprint) >= SAME_PARCEL for taken in self._taken.values())
+        return any(taken.at(footprint.at_ns).same_parcel(footprint) for taken in self._taken.values())
 
     def _carry_taken(self, parcels: Sequence[Parcel], captured_ns: int) -> None:
         """Move decided footprints on with their tracks, so that a belt that stops does not lose them."""
@@ -250,8 +248,7 @@ class Router:
             path = self._paths.pop(track_id)
             self.counts.unconfirmed += path.crossing is not None and not path.confirmed
         for track_id, taken in list(self._taken.items()):
-            in_picture = taken.velocity_s is not None
-            if in_picture and track_id not in live and captured_ns - taken.at_ns > FORGET_NS:
+            if taken.velocity_s is not None and captured_ns - taken.at_ns > FORGET_NS:
                 del self._taken[track_id]
         while len(self._taken) > REMEMBERED:
             self._taken.popitem(last=False)

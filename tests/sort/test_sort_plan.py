@@ -4,6 +4,9 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sorting_world import CLASSES, parcel
 
 from edge_sorter.errors import ConfigError
@@ -262,3 +265,46 @@ def test_all_mistakes_come_at_once(tmp_path):
     )
     lines = [problem.split(",")[0] for problem in problems(tmp_path, text, calibrated=False)]
     assert lines == ["line 1", "line 4", "line 6", "line 6", "line 7", "line 9", "line 9"]
+
+
+def test_braces_in_names_come_out_as_written(tmp_path):
+    (problem,) = problems(tmp_path, FRAME.format(rules='  - {id: a, priority: 1, to: "{x} {}"}'))
+    assert "lane '{x} {}' does not exist" in problem
+
+
+PIECES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.sampled_from(["L01", "tube"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["id", "plc", "kind", "priority", "when", "to", "class", "code", "range", "prefix", "length_mm"]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "id": PIECES,
+            "lanes": PIECES | st.lists(PIECES, max_size=3),
+            "rules": PIECES | st.lists(PIECES, max_size=3),
+            "default": PIECES,
+            "exception": PIECES,
+        },
+    )
+)
+def test_no_content_of_a_plan_file_does_anything_but_fit_or_be_explained(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("plan") / "plan.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    try:
+        load_plan(path, classes=CLASSES)
+    except ConfigError as error:
+        assert error.problems or "plan" in str(error)

@@ -235,6 +235,15 @@ def test_a_lost_guess_is_dropped_when_the_track_turns_up_before_the_line():
     assert decision.crossed_ns == pytest.approx(400_000_000, abs=1000)
 
 
+def test_a_track_that_turned_up_before_the_line_and_ended_there_is_not_decided():
+    belt = make_belt(calibrated=False)
+    router = make_router(belt)
+    feed(router, belt, 0.1, parcel(1, 0.1, 1100.0))
+    feed(router, belt, 0.2, parcel(1, 0.2, 1250.0, state=TrackState.LOST, measured=False))
+    feed(router, belt, 0.3, parcel(1, 0.3, 1110.0))
+    assert feed(router, belt, 0.9, parcel(1, 0.9, 1110.0, state=TrackState.ENDED, measured=False)) == ()
+
+
 @pytest.mark.parametrize("calibrated", [True, False])
 @pytest.mark.parametrize("born_mm", [1000.0, 1150.0, 1190.0, 1250.0])
 def test_an_id_switch_near_the_line_gives_no_second_decision(born_mm, calibrated):
@@ -339,6 +348,35 @@ def test_a_belt_that_stops_with_a_parcel_on_the_line_decides_it_once():
             parcels.append(parcel(2, at_s, x_mm - 15.0, speed_mm_s=moving))
         decisions += feed(router, belt, at_s, *parcels)
     assert len(decisions) == 1
+
+
+def test_a_second_box_on_a_decided_parcel_that_stopped_past_the_line_is_no_second_parcel():
+    belt = make_belt(calibrated=False)
+    router = make_router(belt)
+    decisions = []
+    for index in range(400):
+        at_s = index / 25
+        x_mm = min(1000.0 + 1000.0 * at_s, 1260.0)
+        moving = 1000.0 if x_mm < 1260.0 else 0.0
+        parcels = [parcel(1, at_s, x_mm, speed_mm_s=moving)]
+        if at_s > 8.0:
+            parcels.append(parcel(2, at_s, x_mm - 60.0 + (-1) ** index * 3.0, size_mm=(150, 150), speed_mm_s=0.0))
+        decisions += feed(router, belt, at_s, *parcels)
+    assert len(decisions) == 1
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_two_parcels_seen_one_over_the_other_for_long_are_two(calibrated):
+    """A small parcel in the empty corner of the upright box around a large one that lies askew."""
+    belt = make_belt(calibrated=calibrated)
+    router = make_router(belt)
+    decisions = []
+    for index in range(30):
+        at_s = index / 25
+        x_mm = 600.0 + 1000.0 * at_s
+        small = parcel(2, at_s, x_mm - 200.0, y_mm=660.0, size_mm=(150.0, 120.0))
+        decisions += feed(router, belt, at_s, parcel(1, at_s, x_mm, size_mm=(580.0, 530.0)), small)
+    assert [decision.track_id for decision in decisions] == [1, 2]
 
 
 def test_a_place_in_the_picture_is_forgotten_when_its_track_is_gone():
