@@ -89,7 +89,7 @@ class Engine(Protocol):
         """Run the network.
 
         Args:
-            tensor: One picture in `layout`, C-contiguous and writable; it is only read, and not kept beyond the next call.
+            tensor: One picture in `layout`, C-contiguous and writable, though it is only read.
 
         Returns:
             Output name to array; the arrays are the engine's own and are overwritten by the next call.
