@@ -20,7 +20,7 @@ from edge_sorter.identify import CodeReader, Identifier
 from edge_sorter.plc.publisher import Publisher, PublishResult, Vitals
 from edge_sorter.sort import Router, SortPlan
 from edge_sorter.track import Tracker
-from edge_sorter.types import Blind, CodeRead, Detections, Frame, Step, Track
+from edge_sorter.types import Blind, Box, CodeRead, Detections, Frame, Step, Track
 from edge_sorter.video import FrameSource, HealthMonitor
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,11 @@ class Pipeline:
         )
         self.reader = CodeReader(config.identify)
         self.identifier = Identifier(
-            config.identify, classes=classes, belt_map=self.belt.map, image_size_px=image_size_px
+            config.identify,
+            classes=classes,
+            belt_map=self.belt.map,
+            image_size_px=image_size_px,
+            view_xyxy_px=_view_px(config.detect.crop, image_size_px),
         )
         self.router = Router(config.sort, plan=plan, line=self.belt.line, belt=self.belt, boot_id=boot_id)
 
@@ -94,6 +98,11 @@ class Pipeline:
         spent = stage_ns if stage_ns is not None else {}
         spent |= {name: marks[i + 1] - marks[i] for i, name in enumerate(("track", "identify", "sort"))}
         return Step(index, at_ns, travel_mm, detections, reads, tracks, parcels, decisions, spent)
+
+
+def _view_px(crop: tuple[float, float, float, float], image_size_px: tuple[int, int]) -> Box:
+    (x1, y1, x2, y2), (width, height) = crop, image_size_px
+    return x1 * width, y1 * height, x2 * width, y2 * height
 
 
 class Observer(Protocol):
