@@ -224,11 +224,14 @@ class Router:
         return BeltPosition(self._belt.motion.ref, lead_mm, trail_mm, lateral_mm, center_px)
 
     def _settle_unseen(self, parcel: Parcel, path: _Path, travel_mm: float | None) -> None:
-        """Count a track that was first seen past the line: part of a decided parcel, or one nobody decided."""
+        """Count a track that was first seen past the line: part of a decided parcel, or one nobody decided.
+
+        What was there before the first picture is neither: it was decided, if at all, before this start.
+        """
         path.settled = True
         if self._is_taken(path.trail.footprint(parcel.track, travel_mm=travel_mm)):
             self.counts.split_suppressed += 1
-        else:
+        elif not parcel.track.in_view_at_start:
             self.counts.unseen += 1
 
     def _is_taken(self, footprint: Footprint) -> bool:

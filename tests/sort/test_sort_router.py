@@ -183,6 +183,15 @@ def test_a_track_first_seen_past_the_line_is_counted_not_decided():
     assert router.counts.unseen == 1
 
 
+def test_a_parcel_past_the_line_in_the_first_picture_is_nobodys_miss():
+    belt = make_belt()
+    router = make_router(belt)
+    first = parcel(1, 0.0, 1300.0)
+    first = replace(first, track=replace(first.track, in_view_at_start=True))
+    assert feed(router, belt, 0.0, first) == ()
+    assert router.counts.unseen == 0
+
+
 def test_a_parcel_in_view_at_start_is_decided_when_it_crosses():
     belt = make_belt()
     first = parcel(1, 0.0, 1100.0)
