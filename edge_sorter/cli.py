@@ -76,14 +76,19 @@ class Stop:
         return 130 if self.signal == signal.SIGINT else 0
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"edge-sorter {__version__}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def _common(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, frame by frame")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave", is_eager=True)] = False,
+    version: Annotated[  # noqa: ARG001  its callback does the work
+        bool, typer.Option("--version", help="Print the version and leave", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
-    if version:
-        sys.stdout.write(f"edge-sorter {__version__}\n")
-        raise typer.Exit
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(levelname)s %(name)s: %(message)s",

@@ -13,6 +13,7 @@ from edge_sorter.atomic import write_json
 from edge_sorter.plc.publisher import PublishResult
 from edge_sorter.replay.histogram import Histogram
 from edge_sorter.replay.truth import Verdict
+from edge_sorter.sort.router import RouterCounts
 from edge_sorter.types import Blind, Step
 
 STAGES = ("preprocess", "infer", "decode", "track", "identify", "sort", "publish")
@@ -76,6 +77,7 @@ def build_report(
     mode: str,
     verdict: Verdict | None,
     rss_mb: float,
+    router: RouterCounts,
 ) -> dict[str, Any]:
     """Return the report as plain values, for `report.json` and the table."""
     return {
@@ -99,6 +101,11 @@ def build_report(
         "by_reason": dict(sorted(collector.reasons.items())),
         "by_class": dict(sorted(collector.classes.items())),
         "published": dict(sorted(collector.results.items())),
+        "undecided": {
+            "first_seen_past_line": router.unseen,
+            "part_of_decided": router.split_suppressed,
+            "never_confirmed": router.unconfirmed,
+        },
         "late": collector.late,
         "duplicates": collector.duplicates,
         "dropped_frames": dropped,
@@ -147,6 +154,7 @@ def _decision_table(report: dict[str, Any]) -> Table:
     table = Table(title="Decisions", title_justify="left", show_header=False)
     table.add_row("decisions", str(report["decisions"]), "published", _counts(report["published"]))
     table.add_row("by lane", _counts(report["by_lane"]), "by reason", _counts(report["by_reason"]))
+    table.add_row("undecided tracks", _counts(report["undecided"]), "", "")
     table.add_row(
         "by class", _counts(report["by_class"]), "late / duplicate", f"{report['late']} / {report['duplicates']}"
     )

@@ -150,6 +150,7 @@ def replay_clip(
             mode="real time" if options.realtime else "as fast as possible",
             verdict=judge(truth, recorder.decisions, lane_of=lane_by_plan(plan)) if truth else None,
             rss_mb=peak_rss_mb(),
+            router=pipeline.router.counts,
         )
         overlay = _overlay(pipeline, detector, plan)
         size_px, fps = source.size_px, source.fps or 25.0
