@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 HORIZON = 0.02
 """Depth, as a share of that of the calibrated area, below which a point counts as at the horizon."""
 SCALE_LIMIT = 10.0
-"""A shift that would grow or shrink a box more than this leaves the picture for good."""
+"""A shift scales a box by no more than this; what it would bring past the camera stops there, out of the picture."""
 
 
 class Calibration(Section):
@@ -99,20 +99,18 @@ class BeltMap:
     def shift(self, xyxy: NDArray[np.floating[Any]], delta_mm: float) -> Floats:
         """Return where boxes (n, 4) are after the belt moved `delta_mm` (negative: backwards).
 
-        Every edge moves with the belt point under its middle, so place and size follow the perspective. Boxes that
-        are, or would come, beyond the horizon are returned unchanged.
+        Every edge moves with the belt point under its middle, so place and size follow the perspective. What would
+        come past the camera ends up far outside the picture; boxes beyond the horizon are returned unchanged.
         """
-        boxes = np.array(xyxy, dtype=np.float64).reshape(-1, 4)
+        boxes = np.asarray(xyxy, dtype=np.float64).reshape(-1, 4)
         on_belt = _homogeneous(_edge_middles(boxes)) @ self._to_mm.T
         in_front = on_belt[..., 2] > HORIZON
         on_belt[..., 0] += delta_mm * on_belt[..., 2]
         moved = on_belt @ self._back_to_px.T  # the third column is 1 for a box that did not move
-        depth = moved[..., 2]
-        visible = (in_front & (depth > 1.0 / SCALE_LIMIT) & (depth < SCALE_LIMIT)).all(axis=1)
-        if visible.any():
-            x, y = (moved[visible, :, axis] / depth[visible] for axis in (0, 1))
-            boxes[visible] = np.stack((x[:, 0], y[:, 1], x[:, 2], y[:, 3]), axis=1)
-        return boxes
+        edges = moved[..., :2] / np.clip(moved[..., 2:], 1.0 / SCALE_LIMIT, SCALE_LIMIT)
+        left, top, right, bottom = edges[:, 0, 0], edges[:, 1, 1], edges[:, 2, 0], edges[:, 3, 1]
+        corners = np.minimum(left, right), np.minimum(top, bottom), np.maximum(left, right), np.maximum(top, bottom)
+        return np.where(in_front.all(axis=1)[:, None], np.stack(corners, axis=1), boxes)
 
     def centre_mm(self, xyxy: ArrayLike) -> Floats:
         """Return the belt points (n, 2) under the centres of boxes (n, 4)."""

@@ -50,7 +50,7 @@ class SteadyMotion:
         """Return speed times time."""
         return None if self.constant_mm_s is None else self.constant_mm_s * at_ns / 1e9
 
-    def speed_mm_s(self, at_ns: int) -> float | None:  # noqa: ARG002 (it is the same at any time)
+    def speed_mm_s(self, at_ns: int) -> float | None:
         """Return the constant speed."""
         return self.constant_mm_s
 

@@ -17,9 +17,6 @@ Pairs = list[tuple[int, int]]
 REACH_WEIGHT = 0.1
 """Greatest weight of a pair that only its distance speaks for; any overlap of `min_iou` counts for more."""
 
-REACH = (0.5, 3.0)
-"""Shortest and longest distance, in lengths of the smaller box, at which a box may match without overlapping."""
-
 
 def overlaps(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     """Return (m, n) intersection over union, and share of each `b` inside each `a`, of boxes (m, 4) and (n, 4)."""
@@ -31,35 +28,40 @@ def overlaps(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     return inside / np.maximum(area_a + area_b - inside, 1e-9), inside / np.maximum(area_b, 1e-9)
 
 
-def misfit(predicted: Floats, measured: Floats) -> Floats:
+def misfit(predicted: Floats, measured: Floats, *, partial: bool) -> Floats:
     """Return how far (m, n, 2) measured boxes (n, 4) lie from predicted ones (m, 4) along x and y, in pixels.
 
-    Per axis the best agreement of left edge, right edge and centre counts: a box that is cut by the picture's border
-    or half hidden still has one edge where it belongs.
+    With `partial`, the best agreement of low edge, high edge and centre counts on each axis: a box that is cut by the
+    picture's border or half hidden still has one edge where it belongs. Without, the centre counts, and boxes of which
+    one is less than half as wide or high as the other are infinitely far apart.
     """
     edges = measured[None, :, :] - predicted[:, None, :]
-    low, high = np.abs(edges[..., :2]), np.abs(edges[..., 2:])
-    centre = np.abs(edges[..., :2] + edges[..., 2:]) / 2.0
-    best: Floats = np.minimum(np.minimum(low, high), centre)
-    return best
+    centre: Floats = np.abs(edges[..., :2] + edges[..., 2:]) / 2.0
+    if partial:
+        return np.minimum(centre, np.minimum(np.abs(edges[..., :2]), np.abs(edges[..., 2:])))
+    a, b = _sides(predicted)[:, None, :], _sides(measured)[None, :, :]
+    return np.where(np.minimum(a, b) > 0.5 * np.maximum(a, b), centre, np.inf)
 
 
-def weights(predicted: Floats, measured: Floats, *, min_iou: float, sigma_px: Floats | None = None) -> Floats:
+def weights(
+    predicted: Floats, measured: Floats, *, min_iou: float, reach_px: Floats | None = None, partial: bool = False
+) -> Floats:
     """Return how much speaks for each pair (m, n), 0 where nothing may.
 
     Args:
         predicted: Boxes (m, 4), xyxy px.
         measured: Boxes (n, 4), xyxy px.
         min_iou: Overlap from which on the overlap itself is the weight.
-        sigma_px: How uncertain (m, 2) the predicted places are; where the overlap is less, a box within 3 of these may
-            still match, but never one that is out of all proportion to the size of both. None: overlap alone counts.
+        reach_px: How far (m, 2) off a box may be that overlaps less, less still if it is the smaller one; None: it
+            may not match.
+        partial: See `misfit`.
     """
     iou, _ = overlaps(predicted, measured)
-    if sigma_px is None:
+    if reach_px is None:
         return np.where(iou >= min_iou, iou, 0.0)
-    length = np.minimum(_lengths(predicted)[:, None], _lengths(measured)[None, :])[..., None]
-    reach = np.clip(3.0 * sigma_px[:, None, :], REACH[0] * length, REACH[1] * length)
-    near = REACH_WEIGHT * np.maximum(1.0 - ((misfit(predicted, measured) / reach) ** 2).sum(axis=2), 0.0)
+    smaller = np.sqrt(_sides(measured).prod(axis=1)[None, :] / _sides(predicted).prod(axis=1)[:, None])
+    reach = reach_px[:, None, :] * np.minimum(smaller, 1.0)[..., None]
+    near = REACH_WEIGHT * np.maximum(1.0 - ((misfit(predicted, measured, partial=partial) / reach) ** 2).sum(axis=2), 0)
     return np.where((iou >= min_iou) & (iou > near), iou, near)
 
 
@@ -82,10 +84,8 @@ def assign(weight: Floats) -> Pairs:
     return sorted(pairs)
 
 
-def _lengths(boxes: Floats) -> Floats:
-    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)
-    lengths: Floats = np.sqrt(sides[:, 0] * sides[:, 1])
-    return lengths
+def _sides(boxes: Floats) -> Floats:
+    return np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)
 
 
 def _groups(linked: NDArray[np.bool_]) -> list[tuple[list[int], list[int]]]:

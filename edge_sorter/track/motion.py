@@ -181,10 +181,11 @@ def _advance(motion: Motion, base: Floats, advance: Floats, wander: Floats, *, d
     )
 
 
-def sigma_px(motion: Motion) -> Floats:
-    """Return the standard deviation (n, 2) of where a box will be measured."""
-    sigma: Floats = np.sqrt(motion.var + (CENTRE_NOISE * motion.length) ** 2)
-    return sigma
+def reach_px(motion: Motion, newborn: NDArray[np.bool_]) -> Floats:
+    """Return how far (n, 2) from its prediction a box may be measured: 3 sigma, but never a teleport."""
+    length = motion.length
+    sigma = np.sqrt(motion.var + (CENTRE_NOISE * length) ** 2)
+    return np.clip(3.0 * sigma, 0.5 * length, np.where(newborn[:, None], 3.0, 1.0) * length)
 
 
 def correct(motion: Motion, xyxy: Floats, first: NDArray[np.bool_]) -> Motion:

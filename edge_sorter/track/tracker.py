@@ -148,7 +148,8 @@ class Tracker:
             predicted.xyxy,
             boxes[free],
             min_iou=self._section.min_iou,
-            sigma_px=moving.sigma_px(predicted) if reach else None,
+            reach_px=moving.reach_px(predicted, self._newborn()[rows]) if reach else None,
+            partial=self._belt_known,
         )
         weight *= np.array([[1.0 if self._lives[row].believed else TENTATIVE_WEIGHT] for row in rows])
         return [(rows[i], free[j]) for i, j in assign(weight)]
