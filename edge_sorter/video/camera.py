@@ -65,6 +65,7 @@ class CameraSource:
         self._newest_ns = 0
         self._newest_stale_ns: int | None = None
         self._why = "no answer in time"
+        self._news = ""
         self._failure: BaseException | None = None
         self._answered = threading.Event()
         self._stopping = threading.Event()
@@ -178,11 +179,14 @@ class CameraSource:
             self.fps = connection.fps
         self._connections += 1
         self._backoff.reset()
+        self._news = ""
         log.info("camera %s answers, %d x %d px", self.name, *self.size_px)
 
     def _note_loss(self, what: str, lost: Lost) -> None:
-        self._why = str(lost)
-        log.warning("camera %s %s: %s", self.name, what, lost)
+        news = f"{what}: {lost}"
+        # Said once, then only when something else is wrong: a camera may be away for a weekend.
+        log.log(logging.WARNING if news != self._news else logging.DEBUG, "camera %s %s", self.name, news)
+        self._news, self._why = news, str(lost)
 
 
 class Backoff:

@@ -23,6 +23,7 @@ from edge_sorter.video.lag import Lag
 from edge_sorter.video.picture import PictureMaker, scaled_size, upright_size
 
 BAD_PACKETS_IN_A_ROW = 100
+SILENT = "no answer in time"
 TRUE_STAMPS = ("rtsp", "mpegts")
 """Containers whose stamps come from the camera; MJPEG over HTTP, for one, only counts frames."""
 
@@ -90,12 +91,15 @@ class StreamConnection:
         self._clock = clock
         self._max_width_px = section.max_width_px
         self._stale_ns = stale_ns
+        started_ns = clock.now_ns()
         try:
             self._container = av.open(
                 source, options=_stream_options(source), timeout=(section.open_timeout_s, self.READ_TIMEOUT_S)
             )
         except av.FFmpegError as error:
-            raise Lost(_said(error)) from error
+            # FFmpeg takes a handshake that it gave up for a malformed one.
+            gave_up = clock.now_ns() - started_ns >= 0.9e9 * section.open_timeout_s
+            raise Lost(SILENT if gave_up else _said(error)) from error
         streams = self._container.streams.video
         if not streams:
             self._container.close()
@@ -285,5 +289,5 @@ def _stream_options(source: str) -> dict[str, str]:
 def _said(error: Any) -> str:
     """Return FFmpeg's words without the URL, which may hold a password."""
     if isinstance(error, av.error.ExitError | TimeoutError):
-        return "no answer in time"
+        return SILENT
     return str(error.strerror or type(error).__name__)
