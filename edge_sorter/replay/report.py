@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from edge_sorter.sort.router import RouterCounts
 from edge_sorter.types import Blind, Step
 
 STAGES = ("preprocess", "infer", "decode", "track", "identify", "sort", "publish")
+
+REMEMBERED = 4096
+"""Decisions kept for noticing a second one of the same parcel."""
 
 
 class Collector:
@@ -34,7 +37,7 @@ class Collector:
         self.latest_track = 0
         self.stages = {stage: Histogram() for stage in STAGES}
         self.capture_to_publish = Histogram()
-        self._decided: set[str] = set()
+        self._decided: OrderedDict[str, None] = OrderedDict()
 
     def on_step(self, step: Step, results: tuple[PublishResult, ...], publish_ns: int) -> None:
         """Count one step."""
@@ -52,7 +55,9 @@ class Collector:
             self.late += decision.reason.value == "LATE" or result is PublishResult.LATE
             key = f"{decision.parcel_uid}/{decision.rev}"
             self.duplicates += key in self._decided
-            self._decided.add(key)
+            self._decided[key] = None
+            if len(self._decided) > REMEMBERED:
+                self._decided.popitem(last=False)
 
     def on_blind(self, blind: Blind) -> None:
         """Count one look without a picture."""
@@ -76,7 +81,7 @@ def build_report(
     dropped: dict[str, int],
     mode: str,
     verdict: Verdict | None,
-    rss_mb: float,
+    memory_mb: dict[str, float | None],
     router: RouterCounts,
 ) -> dict[str, Any]:
     """Return the report as plain values, for `report.json` and the table."""
@@ -91,7 +96,7 @@ def build_report(
         "wall_s": round(wall_s, 3),
         "frames_per_s": round(collector.frames / wall_s, 2) if wall_s > 0 else None,
         "video_s": None if video_s is None else round(video_s, 3),
-        "peak_rss_mb": round(rss_mb, 1),
+        "memory_mb": memory_mb,
         "latency_ms": {
             **{name: histogram.summary_ms() for name, histogram in collector.stages.items() if histogram.count},
             "capture_to_publish": collector.capture_to_publish.summary_ms(),
@@ -134,7 +139,7 @@ def _run_table(report: dict[str, Any]) -> Table:
     table.add_row("detector", report["detector"], "plan", report["plan"])
     dropped = sum(report["dropped_frames"].values())
     table.add_row("dropped frames", f"{dropped}", "blind", _counts(report["blind"]) or "never")
-    table.add_row("peak memory", f"{report['peak_rss_mb']} MB", "wall time", f"{report['wall_s']} s")
+    table.add_row("peak memory", f"{report['memory_mb']['peak']} MB", "wall time", f"{report['wall_s']} s")
     return table
 
 

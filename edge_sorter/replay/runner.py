@@ -6,7 +6,6 @@ byte, and says so if they differ.
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from edge_sorter.journal import Journal, JournalWriter, decision_record, dump_li
 from edge_sorter.pipeline import Pipeline, open_pipeline, run
 from edge_sorter.plc.publisher import MemoryPublisher, Publisher, PublishResult
 from edge_sorter.replay.annotate import Overlay, annotate
+from edge_sorter.replay.memory import MemoryWatch
 from edge_sorter.replay.repeated import Repeated
 from edge_sorter.replay.report import Collector, build_report, write_report
 from edge_sorter.replay.truth import judge, lane_by_plan, load_truth
@@ -65,6 +65,7 @@ class _Recorder:
         self.collector = Collector()
         self.decisions: list[SortDecision] = []
         self.last_ns = 0
+        self.memory = MemoryWatch()
         self._journal, self._clock, self._paced, self._on_frame = journal, clock, paced, on_frame
 
     def on_step(self, step: Step, results: tuple[PublishResult, ...], publish_ns: int) -> None:
@@ -78,6 +79,7 @@ class _Recorder:
         self.last_ns = step.captured_ns
         if self._journal:
             self._journal.write(step)
+        self.memory.look(self.collector.frames)
         self._on_frame(self.collector.frames)
 
     def on_blind(self, blind: Blind) -> None:
@@ -149,7 +151,7 @@ def replay_clip(
             dropped=dict(source.drops),
             mode="real time" if options.realtime else "as fast as possible",
             verdict=judge(truth, recorder.decisions, lane_of=lane_by_plan(plan)) if truth else None,
-            rss_mb=peak_rss_mb(),
+            memory_mb=recorder.memory.as_dict(),
             router=pipeline.router.counts,
         )
         overlay = _overlay(pipeline, detector, plan)
@@ -223,11 +225,6 @@ def annotate_journal(
             fps=fps,
             progress=lambda n: progress("annotate", n, total),
         )
-
-
-def peak_rss_mb() -> float:
-    """Return the largest resident memory this process ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _overlay(pipeline: Pipeline, detector: Detector, plan: SortPlan) -> Overlay:
