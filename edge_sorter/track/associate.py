@@ -16,6 +16,8 @@ Pairs = list[tuple[int, int]]
 
 REACH_WEIGHT = 0.1
 """Greatest weight of a pair that only its distance speaks for; any overlap of `min_iou` counts for more."""
+ALIKE = 0.4
+"""Boxes of which one is narrower or lower than this share of the other are different objects, unless one is cut."""
 
 
 def overlaps(a: Floats, b: Floats) -> tuple[Floats, Floats]:
@@ -31,16 +33,17 @@ def overlaps(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 def misfit(predicted: Floats, measured: Floats, *, partial: bool) -> Floats:
     """Return how far (m, n, 2) measured boxes (n, 4) lie from predicted ones (m, 4) along x and y, in pixels.
 
-    With `partial`, the best agreement of low edge, high edge and centre counts on each axis: a box that is cut by the
-    picture's border or half hidden still has one edge where it belongs. Without, the centre counts, and boxes of which
-    one is less than half as wide or high as the other are infinitely far apart.
+    The best agreement of low edge, high edge and centre counts on each axis: a box that is half hidden still has one
+    edge where it belongs. With `partial` any share may be hidden, as when a parcel enters the picture as a sliver;
+    without, boxes that are not alike in size are infinitely far apart.
     """
     edges = measured[None, :, :] - predicted[:, None, :]
-    centre: Floats = np.abs(edges[..., :2] + edges[..., 2:]) / 2.0
+    low, high, centre = edges[..., :2], edges[..., 2:], (edges[..., :2] + edges[..., 2:]) / 2.0
+    off: Floats = np.minimum(np.abs(centre), np.minimum(np.abs(low), np.abs(high)))
     if partial:
-        return np.minimum(centre, np.minimum(np.abs(edges[..., :2]), np.abs(edges[..., 2:])))
+        return off
     a, b = _sides(predicted)[:, None, :], _sides(measured)[None, :, :]
-    return np.where(np.minimum(a, b) > 0.5 * np.maximum(a, b), centre, np.inf)
+    return np.where(np.minimum(a, b) > ALIKE * np.maximum(a, b), off, np.inf)
 
 
 def weights(

@@ -34,6 +34,8 @@ SLIP = 0.12
 """Standard deviation of the slope against a known belt motion before anything was measured."""
 SLIP_CHANGE = 0.1
 """How much that slope wanders over one box length of advance."""
+REACH = (3.0, 1.5)
+"""A newborn box, and one whose velocity is known, never match further than this from their prediction, in lengths."""
 WANDER = 0.1
 """How far an object strays whatever the belt does, in box lengths per root second."""
 
@@ -185,7 +187,7 @@ def reach_px(motion: Motion, newborn: NDArray[np.bool_]) -> Floats:
     """Return how far (n, 2) from its prediction a box may be measured: 3 sigma, but never a teleport."""
     length = motion.length
     sigma = np.sqrt(motion.var + (CENTRE_NOISE * length) ** 2)
-    return np.clip(3.0 * sigma, 0.5 * length, np.where(newborn[:, None], 3.0, 1.0) * length)
+    return np.clip(3.0 * sigma, 0.5 * length, np.where(newborn[:, None], *REACH) * length)
 
 
 def correct(motion: Motion, xyxy: Floats, first: NDArray[np.bool_]) -> Motion:
