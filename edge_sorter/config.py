@@ -21,11 +21,11 @@ TopicLevel = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
 class LineSection(Section):
     """Where this camera stands in the plant; the five levels open every MQTT topic (ISA-95)."""
 
-    enterprise: TopicLevel = "site"
-    site: TopicLevel = "hub"
-    area: TopicLevel = "sort"
-    line: TopicLevel = "line01"
-    cell: TopicLevel = "vis01"
+    enterprise: TopicLevel = Field("site", description="company, as the plant's topic tree names it")
+    site: TopicLevel = Field("hub", description="building")
+    area: TopicLevel = Field("sort", description="part of the building")
+    line: TopicLevel = Field("line01", description="conveyor line")
+    cell: TopicLevel = Field("vis01", description="this camera on the line")
 
 
 class BlindSection(Section):
@@ -54,8 +54,10 @@ class VideoSection(Section):
 class DetectSection(Section):
     """Which model looks at the picture, where, and with which engine."""
 
-    model: Path
-    engine: Literal["auto", "openvino", "onnxruntime", "tensorrt"] = "auto"
+    model: Path = Field(description="ONNX model; its manifest <same name>.json lies beside it")
+    engine: Literal["auto", "openvino", "onnxruntime", "tensorrt"] = Field(
+        "auto", description="auto: TensorRT where there is a GPU, else OpenVINO, else ONNX Runtime"
+    )
     threads: int = Field(0, ge=0, description="CPU threads of the engine; 0 lets it choose")
     input_px: tuple[int, int] | None = Field(None, description="network width and height; default: the manifest's")
     confidence: Fraction | None = Field(None, description="detections above this start tracks; default: manifest")
@@ -144,16 +146,16 @@ class TimingSection(Section):
 
     divert_mm: float = Field(2000.0, gt=0, description="from decision line to a lane's point of no return, default")
     travel_s: float | None = Field(None, gt=0, description="the same as a time, where belt speed is unknown")
-    actuator_ms: float = Field(150.0, ge=0)
-    plc_scan_ms: float = Field(20.0, ge=0)
-    bridge_ms: float = Field(30.0, ge=0)
-    margin_ms: float = Field(100.0, ge=0)
+    actuator_ms: float = Field(150.0, ge=0, description="diverter, from command to being in place")
+    plc_scan_ms: float = Field(20.0, ge=0, description="one cycle of the PLC program")
+    bridge_ms: float = Field(30.0, ge=0, description="broker and gateway")
+    margin_ms: float = Field(100.0, ge=0, description="spare")
 
 
 class SortSection(Section):
     """Which plan decides, and how sure it must be."""
 
-    plan: Path
+    plan: Path = Field(description="sort plan (YAML)")
     min_hits: int = Field(3, ge=1, description="fewer sightings of a parcel make the decision LOW_CONF")
     min_class_confidence: Fraction = Field(0.5, description="a class with a smaller share of evidence is LOW_CONF")
     timing: TimingSection = TimingSection()
@@ -162,30 +164,30 @@ class SortSection(Section):
 class TlsSection(Section):
     """Transport security towards the broker."""
 
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    ca_file: Path | None = Field(None, description="certificate authority of the broker; default: the system's")
+    cert_file: Path | None = Field(None, description="our own certificate, for mutual TLS")
+    key_file: Path | None = Field(None, description="its private key")
 
 
 class PlcSection(Section):
     """The broker that carries decisions to the PLC gateway."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(1883, ge=1, le=65535)
-    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    host: str = Field("127.0.0.1", description="MQTT broker")
+    port: int = Field(1883, ge=1, le=65535, description="1883, or 8883 with TLS as a rule")
+    protocol: Literal["auto", "5", "3.1.1"] = Field("auto", description="auto: MQTT 5, or 3.1.1 where 5 is refused")
     client_id: str | None = Field(None, max_length=64, description="default: edge-sorter-<line>-<cell>")
-    username: str | None = None
+    username: str | None = Field(None, description="where the broker asks for one")
     password_file: Path | None = Field(None, description="file holding the password; never the password itself")
     tls: TlsSection | None = None
-    keepalive_s: int = Field(5, ge=1, le=600)
-    connect_timeout_s: float = Field(5.0, gt=0)
-    heartbeat_hz: float = Field(10.0, gt=0, le=50)
+    keepalive_s: int = Field(5, ge=1, le=600, description="MQTT keepalive; the heartbeat is what the PLC watches")
+    connect_timeout_s: float = Field(5.0, gt=0, description="a broker that is silent for longer fails the start")
+    heartbeat_hz: float = Field(10.0, gt=0, le=50, description="heartbeats a second")
 
 
 class JournalSection(Section):
     """Where a live run writes its journal; a replay writes into its output folder instead."""
 
-    path: Path | None = None
+    path: Path | None = Field(None, description="journal of a live run (JSONL); none keeps no journal")
     max_mb: float = Field(512.0, gt=0, description="a larger journal is rotated once to <path>.1")
 
 

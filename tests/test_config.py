@@ -119,3 +119,12 @@ def test_all_mistakes_at_once_in_file_order(tmp_path: Path) -> None:
 def test_unreadable_files(tmp_path: Path, make, expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         load_config(make(tmp_path))
+
+
+def test_the_reference_says_what_the_types_say(root: Path) -> None:
+    from edge_sorter.config_reference import reference
+
+    written = (root / "docs/configuration.md").read_text(encoding="utf-8")
+    assert written == reference(), "stale: run python -m edge_sorter.config_reference"
+    rows = [line for line in written.splitlines() if line.startswith("| `")]
+    assert not [row for row in rows if row.endswith("|  |")], "a key without a description"
