@@ -74,6 +74,8 @@ def redacted(source: str) -> str:
 class StreamConnection:
     """A network stream through PyAV.
 
+    An H.264 picture on RTP is known to be complete when the next one begins, so it is stamped one frame time late.
+
     Args:
         section: What to open. Its `open_timeout_s` bounds the handshake.
         clock: Stamps arrivals.
