@@ -10,8 +10,8 @@ import asyncio
 import logging
 import socket
 import threading
-from contextlib import suppress
 from types import TracebackType
+from typing import Any
 
 from edge_sorter.errors import PlcError
 
@@ -96,7 +96,20 @@ class EmbeddedBroker:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        broker = Broker(
+        clients: set[asyncio.StreamWriter] = set()
+
+        class TidyBroker(Broker):  # type: ignore[misc]
+            """amqtt leaves connections open that end in the middle of something; this one closes every one."""
+
+            async def stream_connected(self, reader: Any, writer: asyncio.StreamWriter, listener_name: str) -> None:
+                clients.add(writer)
+                try:
+                    await super().stream_connected(reader, writer, listener_name)
+                finally:
+                    clients.discard(writer)
+                    writer.close()
+
+        broker = TidyBroker(
             {
                 "listeners": {"default": {"type": "tcp", "bind": f"{self.host}:{self.port}"}},
                 "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
@@ -105,10 +118,16 @@ class EmbeddedBroker:
         await broker.start()
         self._started.set()
         await self._stop.wait()
+        for writer in tuple(clients):
+            writer.close()
+        await asyncio.sleep(0.05)  # their handlers notice
         # amqtt can lose the cancellation of a client that is just talking; the next attempt reaches it.
         for _ in range(STOP_ATTEMPTS):
-            with suppress(asyncio.TimeoutError):
-                return await asyncio.wait_for(broker.shutdown(), STOP_S)
+            try:
+                await asyncio.wait_for(broker.shutdown(), STOP_S)
+                break
+            except asyncio.TimeoutError:
+                continue
 
 
 def _free_port(host: str) -> int:
