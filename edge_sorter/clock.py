@@ -72,6 +72,10 @@ class FileClock(SystemClock):
     """Real time shifted so that a file's first frame is "now": paces a clip as a camera would (`--realtime`)."""
 
     def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Make this moment the time of the first frame; call it when everything else is ready."""
         self._zero_ns = time.monotonic_ns()
         self._wall_at_zero_ns = time.time_ns()
 

@@ -85,12 +85,14 @@ def _run(
         observers.append(_Journal(stack.enter_context(writer)))
     log.info("ready: %s, %s, plan %s", source.name, detector.description, plan.name)
     link.state("READY")
+    if isinstance(clock, FileClock):
+        clock.restart()
     return run(
         source,
         pipeline,
         link,
         clock=clock,
-        health=HealthMonitor(config.video.blind),
+        health=HealthMonitor(config.video.blind, watch_frozen=not realtime),
         observers=tuple(observers),
         stopped=stopped,
     )

@@ -129,13 +129,15 @@ def replay_clip(
             journal = stack.enter_context(JournalWriter(options.out_dir / "journal.jsonl", header=header))
         total = source.frames_total
         recorder = _Recorder(journal, clock, paced=options.realtime, on_frame=lambda n: progress("replay", n, total))
+        if isinstance(clock, FileClock):
+            clock.restart()
         began_ns = stopwatch_ns()
         run(
             source,
             pipeline,
             publisher or MemoryPublisher(clock),
             clock=clock,
-            health=HealthMonitor(config.video.blind),
+            health=HealthMonitor(config.video.blind, watch_frozen=False),
             observers=(recorder,),
             stopped=stopped,
         )
