@@ -1,0 +1,98 @@
+"""The loop around the pipeline: blindness is announced, nothing made up is looked at, stopping is prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from edge_sorter.clock import ReplayClock
+from edge_sorter.config import BlindSection
+from edge_sorter.pipeline import run
+from edge_sorter.plc.publisher import MemoryPublisher
+from edge_sorter.types import Blind, Detections, Frame, Step
+from edge_sorter.video import HealthMonitor, ListSource
+
+MS = 1_000_000
+
+
+def frame(index: int, luma: int = 120) -> Frame:
+    noise = np.random.default_rng(index).integers(0, 6, (48, 64, 3), dtype=np.uint8)
+    return Frame(index, index * 40 * MS, np.clip(noise + luma, 0, 255).astype(np.uint8))
+
+
+@dataclass
+class Watched:
+    """Stands in for a pipeline and an observer: remembers which frames were looked at."""
+
+    looked: list[int] = field(default_factory=list)
+    blind: list[str] = field(default_factory=list)
+
+    def step(self, frame: Frame) -> Step:
+        self.looked.append(frame.index)
+        return Step(frame.index, frame.captured_ns, None, Detections.empty(frame.captured_ns), (), (), (), ())
+
+    def on_step(self, step, results, publish_ns) -> None:
+        """Seen already."""
+
+    def on_blind(self, blind: Blind) -> None:
+        self.blind.append(blind.reason)
+
+
+def play(items, *, stopped=lambda: False):
+    clock = ReplayClock()
+    watched, publisher = Watched(), MemoryPublisher(clock)
+    counts = run(
+        ListSource(items, clock=clock),
+        watched,
+        publisher,
+        clock=clock,
+        observers=(watched,),
+        stopped=stopped,
+        health=HealthMonitor(BlindSection(frozen_frames=4, recovered_frames=3)),
+    )
+    return watched, [(state.value, cause) for state, cause in publisher.states], counts
+
+
+def test_a_good_stream_is_looked_at_whole() -> None:
+    watched, states, counts = play([frame(i) for i in range(20)])
+    assert watched.looked == list(range(20))
+    assert states == [("RUNNING", None)]
+    assert counts.frames == 20
+
+
+def test_a_lost_camera_is_announced_once_and_so_is_its_return() -> None:
+    gap = [Blind(400 * MS, "CAM_LOST"), Blind(450 * MS, "CAM_LOST"), None, Blind(500 * MS, "CAM_LOST")]
+    watched, states, counts = play([*(frame(i) for i in range(5)), *gap, *(frame(i) for i in range(20, 25))])
+    assert states == [("RUNNING", None), ("DEGRADED", "CAM_LOST"), ("RUNNING", "recovered from CAM_LOST")]
+    assert watched.looked == [*range(5), *range(20, 25)]
+    assert counts.blind == {"CAM_LOST": 3}
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ([frame(i, luma=0) for i in range(5, 12)], "CAM_DARK"),
+        ([Frame(i, i * 40 * MS, frame(4).image) for i in range(5, 12)], "CAM_FROZEN"),
+    ],
+)
+def test_an_unusable_picture_is_never_looked_at(bad: list[Frame], reason: str) -> None:
+    good_again = [frame(i) for i in range(12, 20)]
+    watched, states, _ = play([*(frame(i) for i in range(5)), *bad, *good_again])
+    assert ("DEGRADED", reason) in states
+    assert states[-1] == ("RUNNING", f"recovered from {reason}")
+    unseen = set(range(5, 12)) - set(watched.looked)
+    assert len(unseen) >= 4
+    assert watched.looked[-1] == 19
+
+
+def test_one_blindness_after_another_names_both() -> None:
+    _, states, _ = play([frame(0), Blind(50 * MS, "CAM_LOST"), Blind(90 * MS, "CAM_STALE"), frame(4)])
+    assert [cause for _, cause in states] == [None, "CAM_LOST", "CAM_STALE", "recovered from CAM_STALE"]
+
+
+def test_stopping_ends_the_loop_before_the_next_frame() -> None:
+    asked = iter([False, False, True])
+    watched, _, _ = play([frame(i) for i in range(10)], stopped=lambda: next(asked))
+    assert watched.looked == [0, 1]
