@@ -126,7 +126,7 @@ class EmbeddedBroker:
             try:
                 await asyncio.wait_for(broker.shutdown(), STOP_S)
                 break
-            except asyncio.TimeoutError:
+            except (asyncio.TimeoutError, asyncio.CancelledError):  # the latter from its own broken-off tasks
                 continue
 
 

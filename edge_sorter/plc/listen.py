@@ -6,6 +6,7 @@ turns a message into one line for a person.
 
 from __future__ import annotations
 
+import os
 import queue
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -144,7 +145,7 @@ def listen(
     topics: Topics | str,
     on_message: Callable[[Received], None],
     *,
-    client_id: str = "edge-sorter-listen",
+    client_id: str | None = None,
     persistent: bool = False,
     only: tuple[str, ...] = tuple(MESSAGES),
     timeout_s: float | None = None,
@@ -154,6 +155,7 @@ def listen(
     Returns:
         What was rejected, by code.
     """
+    client_id = client_id or f"edge-sorter-listen-{os.getpid()}"  # two listeners must not throw each other out
     with Listener(section, topics, client_id=client_id, persistent=persistent, only=only) as listener:
         for received in listener.messages(timeout_s):
             on_message(received)
