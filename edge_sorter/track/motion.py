@@ -36,6 +36,8 @@ SLIP_CHANGE = 0.1
 """How much that slope wanders over one box length of advance."""
 REACH = (3.0, 1.5)
 """A newborn box, and one whose velocity is known, never match further than this from their prediction, in lengths."""
+JUMP = 0.15
+"""A change of size beyond this, in box lengths, is no noise: another part of the object is in view."""
 WANDER = 0.1
 """How far an object strays whatever the belt does, in box lengths per root second."""
 
@@ -190,12 +192,15 @@ def reach_px(motion: Motion, newborn: NDArray[np.bool_]) -> Floats:
     return np.clip(3.0 * sigma, 0.5 * length, np.where(newborn[:, None], *REACH) * length)
 
 
-def correct(motion: Motion, xyxy: Floats, first: NDArray[np.bool_]) -> Motion:
+def correct(motion: Motion, xyxy: Floats, first: NDArray[np.bool_], *, belt_known: bool) -> Motion:
     """Return the motion after the boxes were measured at `xyxy` (n, 4).
 
     Where a box changed size, its centre moved for that reason too, so the slope learns from the edge that agrees best
     with the prediction: a parcel that enters the picture, or passes behind something, keeps its speed. `first` (n,)
     marks boxes without any velocity yet; these learn from the centre.
+
+    With the belt's motion known the slope needs no help from a smooth centre, so a box that jumps in size is believed
+    as it is: its edges are then exact where it is cut by the picture's border.
     """
     edges = xyxy - motion.xyxy
     low, high = edges[:, :2], edges[:, 2:]
@@ -203,9 +208,10 @@ def correct(motion: Motion, xyxy: Floats, first: NDArray[np.bool_]) -> Motion:
     agreeing = np.where(low * high > 0.0, np.copysign(np.minimum(np.abs(low), np.abs(high)), low), 0.0)
     moved = np.where(first[:, None], centre, agreeing)
     noise = (CENTRE_NOISE * motion.length) ** 2
-    gain = motion.var / (motion.var + noise)
+    jumped = np.abs(high - low) > (JUMP if belt_known else np.inf) * motion.length
+    gain = np.where(jumped, 1.0, motion.var / (motion.var + noise))
     slope_gain = motion.cov / (motion.var + noise + ((high - low) / 2.0) ** 2)
-    size_gain = motion.var_size / (motion.var_size + (SIZE_NOISE * motion.length) ** 2)
+    size_gain = np.where(jumped, 1.0, motion.var_size / (motion.var_size + (SIZE_NOISE * motion.length) ** 2))
     return Motion(
         centre=motion.centre + gain * centre,
         size=np.maximum(motion.size + size_gain * (high - low), 1.0),

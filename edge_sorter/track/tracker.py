@@ -162,7 +162,8 @@ class Tracker:
             return
         rows, seen = (np.array(side) for side in zip(*pairs, strict=True))
         first = np.array([self._lives[row].hits == 1 for row, _ in pairs])
-        self._motion = self._motion.with_rows(rows, moving.correct(self._motion.rows(rows), boxes[seen], first))
+        corrected = moving.correct(self._motion.rows(rows), boxes[seen], first, belt_known=self._belt_known)
+        self._motion = self._motion.with_rows(rows, corrected)
         for row, i in pairs:
             life = self._lives[row]
             life.hits += 1
