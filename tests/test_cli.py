@@ -233,3 +233,56 @@ def test_a_journal_decides_again_byte_for_byte_and_tampering_shows(line: Path, t
     again = edge_sorter("replay", out / "journal.jsonl", "-c", line, "--out", tmp_path / "again")
     assert again.returncode == 0, again.stdout
     assert (tmp_path / "again/decisions.jsonl").read_bytes() == (out / "decisions.jsonl").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_listen_shows_what_a_gateway_would_see(broker_port: int) -> None:
+    from edge_sorter.clock import SystemClock
+    from edge_sorter.config import LineSection, PlcSection
+    from edge_sorter.plc.link import MqttLink
+    from edge_sorter.plc.topics import Topics
+    from edge_sorter.types import Action, BeltPosition, Reason, SortDecision
+
+    clock = SystemClock()
+    command = [*COMMAND, "listen", "--port", str(broker_port), "--count", "1", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as listener:
+        link = MqttLink(
+            PlcSection(port=broker_port), topics=Topics(LineSection(), replay=True), clock=clock, boot_id="B"
+        )
+        with link:
+            for seq in range(1, 100):  # the listener subscribes some time from now
+                now_ns = clock.now_ns()
+                position = BeltPosition("SPEED", 1.0, 2.0, 0.0, (3.0, 4.0))
+                link.publish(
+                    SortDecision(
+                        f"B-{seq}",
+                        seq,
+                        0,
+                        "L01",
+                        (),
+                        Action.DIVERT,
+                        Reason.PLAN_MATCH,
+                        "r",
+                        "p#1",
+                        seq,
+                        "carton",
+                        0.9,
+                        None,
+                        (),
+                        (),
+                        position,
+                        now_ns,
+                        now_ns,
+                        now_ns + 2_000_000_000,
+                    )
+                )
+                link.tick(now_ns)
+                if listener.poll() is not None:
+                    break
+                time.sleep(0.1)
+        lines = listener.stdout.read().splitlines() if listener.stdout else []
+    messages = [json.loads(line) for line in lines]
+    decisions = [message for message in messages if message["schema"] == "edge_sorter.decision/1"]
+    assert len(decisions) == 1
+    assert decisions[0]["lane"] == "L01"
+    assert decisions[0]["replay"] is True
