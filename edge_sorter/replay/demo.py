@@ -78,7 +78,7 @@ def run_demo(console: Console, *, out_dir: Path | None, fast: bool, video: bool,
     bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[at]}"), console=console)
     with ExitStack() as stack:
         broker = stack.enter_context(EmbeddedBroker())
-        plc = config.plc.model_copy(update={"host": broker.host, "port": broker.port})
+        plc = config.plc.model_copy(update={"host": broker.host, "port": broker.port, "protocol": "3.1.1"})
         config = config.model_copy(update={"plc": plc})
         topics = Topics(config.line, replay=True)
         console.print(
