@@ -112,7 +112,7 @@ class Track:
         track_id: Unique within one tracker, from 1, never reused.
         state: Life state.
         captured_ns: Time this state describes.
-        xyxy: Estimated box in image pixels at `captured_ns` (measured, or predicted when `measured` is False).
+        xyxy: Estimated box in image pixels at `captured_ns`: filtered when `measured`, else predicted.
         velocity_px_s: Estimated centre velocity (x, y).
         measured: Whether a detection was matched in this very frame.
         confidence: Confidence of the latest matched detection.
