@@ -251,6 +251,28 @@ def listen(
     raise typer.Exit(stop.exit_code)
 
 
+@app.command()
+def simulate(
+    parcels: Annotated[int, typer.Option(min=1, help="How many parcels pass")] = 10_000,
+    level: Annotated[str, typer.Option(help="easy, normal or hard")] = "normal",
+    seed: Annotated[int, typer.Option(min=0, help="Which line; the same seed is the same line anywhere")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Write report.json and failures.jsonl here")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Examine tracker and router on a simulated line with exact truth: measured boxes, no pixels."""
+    from edge_sorter.sim.simulate import simulate as run_simulation
+    from edge_sorter.sim.verdict import show
+
+    with _progress(quiet=as_json) as progress:
+        result = run_simulation(parcels, level, seed=seed, out_dir=out, progress=progress)
+    if as_json:
+        sys.stdout.write(json.dumps(result) + "\n")
+    else:
+        show(Console(), result)
+
+
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Any]:
     """Yield a progress callback drawn on standard error; silent when `quiet` or not on a terminal."""

@@ -1,0 +1,153 @@
+"""Named difficulty levels of the simulated line: every knob of its belt, its parcels, its camera and its detector.
+
+Contract: a level is data; a run is fixed by a level, a seed and a number of parcels. Rates are per look (one parcel in
+one frame that arrived) unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Profile = Literal["constant", "ramp", "stop-and-go"]
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class BeltKnobs:
+    """How the belt moves, and how well its encoder says so."""
+
+    speed_mm_s: float
+    profile: Profile = "constant"
+    acceleration_mm_s2: float = 1500.0
+    run_mm: Range = (80_000.0, 240_000.0)
+    """stop-and-go: belt travel between two stops; ramp: between two changes of speed."""
+    stand_s: Range = (0.5, 4.0)
+    slowest: float = 0.6
+    """ramp: least speed, as a share of the full one."""
+    encoder_hz: float = 100.0
+    mm_per_count: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ParcelKnobs:
+    """What lies on the belt. Shares of kinds are those of the demo line."""
+
+    gap_mm: Range = (100.0, 500.0)
+    skew_deg: float = 25.0
+    doubles: float = 0.0
+    """Share of parcels that touch the one before them."""
+    side_by_side: float = 0.0
+    """Share of parcels that lie beside the one before them."""
+    touching_mm: Range = (0.0, 8.0)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraKnobs:
+    """When pictures are taken, and what happens to them on the way."""
+
+    fps: float
+    stamp_jitter_ms: float = 0.0
+    lost: float = 0.0
+    """Share of frames that never arrive."""
+    lost_in_a_row: float = 1.0
+    """Mean length of a loss."""
+    latency_ms: Range = (30.0, 70.0)
+    """From the picture to its decision."""
+    late: float = 0.0
+    """Share of frames that take longer than that."""
+    late_ms: Range = (100.0, 400.0)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorKnobs:
+    """How the detector sees a parcel that is in the picture."""
+
+    noise_px: float = 0.0
+    noise_share: float = 0.0
+    """Edge noise as a share of the box's side, on top."""
+    wild: float = 0.0
+    """Share of boxes with four times the noise."""
+    misses: float = 0.0
+    low: float = 0.0
+    """Share of looks below the detector's own threshold."""
+    confused: float = 0.0
+    """Share of looks with a wrong class."""
+    false_per_frame: float = 0.0
+    false_sure: float = 0.1
+    """Share of false boxes above the threshold."""
+    doubled: float = 0.0
+    """Share of looks with a second, smaller box on the parcel."""
+    splits_per_parcel: float = 0.0
+    merges_per_pair: float = 0.0
+    """Chance that two neighbours closer than `merge_gap_mm` melt into one box for a while."""
+    merge_gap_mm: float = 160.0
+    double_merges: float = 0.0
+    """The same for touching or side-by-side parcels."""
+    episode_frames: float = 3.0
+    """Mean length of a split or a merge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One named difficulty."""
+
+    name: str
+    belt: BeltKnobs
+    parcels: ParcelKnobs
+    camera: CameraKnobs
+    detector: DetectorKnobs
+    doubles_to_exception: bool = False
+    """Whether touching and side-by-side parcels must go to the exception lane (`sort.doubles: exception`)."""
+
+
+LEVELS: dict[str, Level] = {
+    level.name: level
+    for level in (
+        Level(
+            "easy",
+            BeltKnobs(speed_mm_s=1000.0),
+            ParcelKnobs(gap_mm=(200.0, 500.0)),
+            CameraKnobs(fps=30.0, stamp_jitter_ms=0.2),
+            DetectorKnobs(noise_px=0.7, misses=0.005, low=0.01, confused=0.005),
+        ),
+        Level(
+            "normal",
+            BeltKnobs(speed_mm_s=2000.0, profile="stop-and-go"),
+            ParcelKnobs(),
+            CameraKnobs(fps=30.0, stamp_jitter_ms=1.0, lost=0.005, late=0.005),
+            DetectorKnobs(
+                noise_px=1.2,
+                noise_share=0.01,
+                wild=0.01,
+                misses=0.03,
+                low=0.03,
+                confused=0.02,
+                false_per_frame=0.02,
+                doubled=0.002,
+                splits_per_parcel=0.005,
+                merges_per_pair=0.005,
+            ),
+        ),
+        Level(
+            "hard",
+            BeltKnobs(speed_mm_s=2500.0, profile="stop-and-go"),
+            ParcelKnobs(gap_mm=(60.0, 500.0), doubles=0.02, side_by_side=0.02),
+            CameraKnobs(fps=15.0, stamp_jitter_ms=2.0, lost=0.25, lost_in_a_row=1.5, late=0.02),
+            DetectorKnobs(
+                noise_px=1.5,
+                noise_share=0.015,
+                wild=0.02,
+                misses=0.10,
+                low=0.08,
+                confused=0.05,
+                false_per_frame=0.1,
+                doubled=0.01,
+                splits_per_parcel=0.03,
+                merges_per_pair=0.03,
+                double_merges=0.6,
+            ),
+            doubles_to_exception=True,
+        ),
+    )
+}

@@ -1,0 +1,212 @@
+"""The simulated line itself: a belt that runs, ramps and stops, and the parcels on it, in millimetres.
+
+Contract: `lay` and `drive` draw everything from the generator they are given, so that one seed is one line on any
+machine; nothing here knows a pixel or a clock.
+
+World as everywhere in `sim`: x along travel, y across the belt from its near edge, z up; a parcel is at
+`start_mm + travel` along the belt, and "travel" is what a perfect encoder would have counted since time 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sorter.sim.levels import BeltKnobs, ParcelKnobs
+from edge_sorter.sim.scenario import CLASSES
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+BELT_WIDTH_MM = 800.0
+FIRST_START_MM = -800.0
+"""Centre of the first parcel at time 0: out of the picture, upstream."""
+SINGLE, DOUBLE, SIDE_BY_SIDE = 0, 1, 2
+FEW_MM = 20.0
+"""Least distance between parcels side by side, and from the belt's edge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One sort of parcel: its class, how common it is, and its ranges in millimetres."""
+
+    class_name: str
+    share: float
+    length_mm: tuple[float, float]
+    width_mm: tuple[float, float]
+    height_mm: tuple[float, float]
+
+
+KINDS = (  # ranges of the demo line; small and large cartons lie safely on either side of its plan's 400 mm
+    Kind("carton", 0.30, (190, 280), (130, 180), (80, 140)),
+    Kind("carton", 0.20, (470, 550), (290, 390), (190, 280)),
+    Kind("polybag", 0.25, (290, 360), (200, 300), (50, 80)),
+    Kind("mailer", 0.20, (270, 340), (200, 240), (19, 35)),
+    Kind("tube", 0.05, (410, 460), (70, 110), (70, 110)),
+)
+SMALL = (0, 2, 3)
+"""Kinds of which two fit beside one another on the belt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcels:
+    """n parcels as columns, in the order they come.
+
+    Attributes:
+        kind: (n,) index into `KINDS`.
+        class_id: (n,) index into `CLASSES`.
+        size_mm: (n, 3) length, width, height.
+        skew_rad: (n,) turn of the length against travel.
+        start_mm: (n,) centre along the belt at travel 0.
+        lateral_mm: (n,) centre across the belt.
+        reach_mm: (n, 2) half the extent along and across the belt.
+        group: (n,) SINGLE, DOUBLE or SIDE_BY_SIDE.
+        partner: (n,) the other parcel of its double or pair, or -1.
+    """
+
+    kind: Ints
+    class_id: Ints
+    size_mm: Floats
+    skew_rad: Floats
+    start_mm: Floats
+    lateral_mm: Floats
+    reach_mm: Floats
+    group: Ints
+    partner: Ints
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def corners_mm(self) -> Floats:
+        """Return the eight corners (n, 8, 3) of each parcel at travel 0."""
+        signs = np.array([[i, j] for i in (-0.5, 0.5) for j in (-0.5, 0.5)])
+        flat = self.size_mm[:, None, :2] * signs
+        cos, sin = np.cos(self.skew_rad)[:, None], np.sin(self.skew_rad)[:, None]
+        x = cos * flat[..., 0] - sin * flat[..., 1] + self.start_mm[:, None]
+        y = sin * flat[..., 0] + cos * flat[..., 1] + self.lateral_mm[:, None]
+        low = np.stack((x, y, np.zeros_like(x)), axis=2)
+        high = np.stack((x, y, np.broadcast_to(self.size_mm[:, 2:], x.shape)), axis=2)
+        return np.concatenate((low, high), axis=1)
+
+
+def lay(rng: np.random.Generator, knobs: ParcelKnobs, count: int) -> Parcels:
+    """Lay parcels on the belt one behind the other, some of them touching or beside the one before."""
+    group = np.zeros(count, np.int64)
+    partner = np.full(count, -1, np.int64)
+    drawn = rng.random(count)
+    for i in range(1, count):
+        if partner[i - 1] < 0 and drawn[i] < knobs.doubles + knobs.side_by_side:
+            group[i - 1] = group[i] = DOUBLE if drawn[i] < knobs.doubles else SIDE_BY_SIDE
+            partner[i - 1], partner[i] = i, i - 1
+    kind = rng.choice(len(KINDS), count, p=[kind.share for kind in KINDS])
+    small = rng.choice(SMALL, count)
+    beside = group == SIDE_BY_SIDE
+    kind = np.where(beside, small, kind)
+    ranges = np.array([[k.length_mm, k.width_mm, k.height_mm] for k in KINDS])[kind]
+    size = ranges[..., 0] + rng.random((count, 3)) * (ranges[..., 1] - ranges[..., 0])
+    skew = np.deg2rad(knobs.skew_deg) * rng.uniform(-1.0, 1.0, count) * np.where(beside, 0.2, 1.0)
+    cos, sin = np.abs(np.cos(skew)), np.abs(np.sin(skew))
+    reach = np.stack((cos * size[:, 0] + sin * size[:, 1], sin * size[:, 0] + cos * size[:, 1]), axis=1) / 2.0
+    return Parcels(
+        kind=kind,
+        class_id=np.array([CLASSES.index(k.class_name) for k in KINDS])[kind],
+        size_mm=size.round(2),
+        skew_rad=skew,
+        start_mm=_starts(rng, knobs, reach[:, 0], group, partner).round(2),
+        lateral_mm=_laterals(rng, reach[:, 1], group, partner).round(2),
+        reach_mm=reach.round(2),
+        group=group,
+        partner=partner,
+    )
+
+
+def _starts(rng: np.random.Generator, knobs: ParcelKnobs, reach: Floats, group: Ints, partner: Ints) -> Floats:
+    gaps = rng.uniform(*knobs.gap_mm, len(reach))
+    touching = rng.uniform(*knobs.touching_mm, len(reach))
+    beside = rng.uniform(-0.5, 0.5, len(reach))
+    starts = np.empty(len(reach))
+    rear = FIRST_START_MM + reach[0] + gaps[0]
+    for i in range(len(reach)):
+        second = partner[i] == i - 1 and i > 0
+        if second and group[i] == SIDE_BY_SIDE:
+            starts[i] = starts[i - 1] + beside[i] * min(reach[i], reach[i - 1])
+            rear = min(rear, starts[i] - reach[i])
+            continue
+        gap = touching[i] if second else gaps[i]
+        starts[i] = rear - gap - reach[i]
+        rear = starts[i] - reach[i]
+    return starts
+
+
+def _laterals(rng: np.random.Generator, reach: Floats, group: Ints, partner: Ints) -> Floats:
+    drawn = rng.random(len(reach))
+    lowest, highest = reach + FEW_MM, BELT_WIDTH_MM - reach - FEW_MM
+    lateral = lowest + drawn * (highest - lowest)
+    for i in range(1, len(reach)):
+        if partner[i] != i - 1:
+            continue
+        if group[i] == DOUBLE:  # touching along the belt: one close behind the other
+            lateral[i] = min(max(lateral[i - 1] + 80.0 * (drawn[i] - 0.5), lowest[i]), highest[i])
+        else:  # beside: one in the near half, one in the far half of what is free
+            spare = BELT_WIDTH_MM - 2.0 * (reach[i - 1] + reach[i]) - 3.0 * FEW_MM
+            near, far = (i - 1, i) if drawn[i] < 0.5 else (i, i - 1)
+            lateral[near] = lowest[near] + drawn[near] * spare / 2.0
+            lateral[far] = highest[far] - drawn[far] * spare / 2.0
+    return lateral
+
+
+@dataclass(frozen=True, slots=True)
+class Ride:
+    """How the belt moves: speed at knots in time, linear in between.
+
+    Attributes:
+        at_s, speed_mm_s, travelled_mm: (k,) knots; after the last one the speed stays.
+    """
+
+    at_s: Floats
+    speed_mm_s: Floats
+    travelled_mm: Floats
+
+    def travel_mm(self, at_s: Floats) -> Floats:
+        """Return the belt's travel at times (n,)."""
+        knot = np.clip(np.searchsorted(self.at_s, at_s, side="right") - 1, 0, len(self.at_s) - 2)
+        since, span = at_s - self.at_s[knot], self.at_s[knot + 1] - self.at_s[knot]
+        gain = (self.speed_mm_s[knot + 1] - self.speed_mm_s[knot]) / span
+        moved: Floats = self.travelled_mm[knot] + since * (self.speed_mm_s[knot] + 0.5 * gain * since)
+        return moved
+
+    @property
+    def end_s(self) -> float:
+        """Time of the last knot."""
+        return float(self.at_s[-1])
+
+
+def drive(rng: np.random.Generator, knobs: BeltKnobs, *, travel_mm: float) -> Ride:
+    """Return a ride that covers at least so much belt."""
+    full = knobs.speed_mm_s
+    at, speed, travelled = [0.0], [full], [0.0]
+
+    def go(target: float, *, over_s: float) -> None:
+        travelled.append(travelled[-1] + 0.5 * (speed[-1] + target) * over_s)
+        at.append(at[-1] + over_s)
+        speed.append(target)
+
+    while travelled[-1] < travel_mm:
+        if knobs.profile == "constant":
+            go(full, over_s=(travel_mm + 1.0) / full)
+            continue
+        go(speed[-1], over_s=rng.uniform(*knobs.run_mm) / speed[-1])
+        stops = knobs.profile == "stop-and-go"
+        target = 0.0 if stops else full * rng.uniform(knobs.slowest, 1.0)
+        go(target, over_s=max(abs(target - speed[-1]) / knobs.acceleration_mm_s2, 1e-3))
+        if stops:
+            go(0.0, over_s=rng.uniform(*knobs.stand_s))
+            go(full, over_s=full / knobs.acceleration_mm_s2)
+    return Ride(np.array(at), np.array(speed), np.array(travelled))
+
+
+def travel_needed_mm(parcels: Parcels) -> float:
+    """Return how far the belt has to travel until the last parcel is well out of the picture."""
+    return 3500.0 - float(parcels.start_mm.min())
