@@ -20,7 +20,7 @@ def frame_path(out_dir: Path, frame: int) -> Path:
     return out_dir / f"frame_{frame:04d}.png"
 
 
-def encode(scenario: Scenario, frames_dir: Path, clip_path: Path, *, crf: int = 24) -> None:
+def encode(scenario: Scenario, frames_dir: Path, clip_path: Path, *, crf: int = 19) -> None:
     """Encode all frames as H.264 High, yuv420p; the file appears whole or not at all."""
     video = scenario.video
     clip_path.parent.mkdir(parents=True, exist_ok=True)

@@ -75,7 +75,7 @@ def clip(
     out: Annotated[Path, typer.Option(help="Folder for frames; the finished clip lies beside them.")],
     samples: Annotated[int, typer.Option(min=1, help="Light paths per pixel; the time grows with it.")] = 3,
     jobs: Annotated[int, typer.Option(min=1, help="Processes; each renders its share on its own core.")] = 2,
-    crf: Annotated[int, typer.Option(min=10, max=40, help="H.264 quality; lower is better and larger.")] = 24,
+    crf: Annotated[int, typer.Option(min=10, max=40, help="H.264 quality; lower is better and larger.")] = 19,
 ) -> None:
     """Render a scenario's frames (only missing ones), then encode the clip."""
     loaded = scenarios.load(scenario)
