@@ -68,25 +68,25 @@ def train_model(
     ] = None,
     model: Annotated[str, typer.Option(help="Architecture yaml of ultralytics")] = "yolo26n.yaml",
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    hours: Annotated[float | None, typer.Option(help="Train this long instead of a number of epochs")] = None,
     imgsz: Annotated[int | None, typer.Option(min=64, help="Longer side in px, a multiple of 32")] = None,
     batch: Annotated[int | None, typer.Option(min=2)] = None,
-    lr0: Annotated[float | None, typer.Option(help="Peak learning rate")] = None,
-    scale: Annotated[float | None, typer.Option(help="Random scale gain, +/-")] = None,
-    close_mosaic: Annotated[int | None, typer.Option(help="Last epochs without mosaic")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
+    also: Annotated[list[str], typer.Option("--set", help="Any other field of the recipe, e.g. lr0=0.001")] = [],  # noqa: B006
     resume: Annotated[bool, typer.Option(help="Continue an interrupted run in --out")] = False,
     threads: Annotated[int, typer.Option(help="CPU threads; more than there are free cores is slower, not faster")] = 1,
     loaders: Annotated[int, typer.Option(help="Processes that prepare images")] = 1,
+    validate: Annotated[bool, typer.Option(help="Measure after every epoch")] = True,
     bf16: Annotated[bool, typer.Option(help="bfloat16 arithmetic; turn off on CPUs without it")] = True,
 ) -> None:
     """Train a detector and leave RUN/weights/last.pt and RUN/training.json."""
     from edge_sorter.lifecycle.train import Recipe, train
 
-    wanted = {"epochs": epochs, "imgsz": imgsz, "batch": batch, "lr0": lr0, "scale": scale, "seed": seed}
-    wanted["close_mosaic"] = close_mosaic
+    wanted = {"epochs": epochs, "hours": hours, "imgsz": imgsz, "batch": batch, "seed": seed}
     if imgsz is not None and imgsz % 32:
         raise ModelError(f"--imgsz {imgsz} is not a multiple of 32; try {round(imgsz / 32) * 32}.")
     changes: dict[str, Any] = {key: value for key, value in wanted.items() if value is not None}
+    changes |= _recipe_changes(also, asdict(Recipe()))
     last = train(
         data,
         out,
@@ -97,6 +97,7 @@ def train_model(
         threads=threads,
         loaders=loaders,
         bf16=bf16,
+        validate=validate,
         command=_command(),
     )
     _print(f"{last}\nNext: python -m edge_sorter.lifecycle export --checkpoint {last} --out weights/NAME.onnx")
@@ -224,6 +225,19 @@ def main() -> None:
     except EdgeSorterError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
+
+
+def _recipe_changes(pairs: list[str], fields: dict[str, Any]) -> dict[str, Any]:
+    changes = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        if name not in fields:
+            raise ModelError(f"--set '{pair}': the recipe has no '{name}'. It has: {', '.join(fields)}.")
+        try:
+            changes[name] = type(fields[name])(text)
+        except ValueError as error:
+            raise ModelError(f"--set '{pair}': '{text}' is no {type(fields[name]).__name__}.") from error
+    return changes
 
 
 def _class_map(text: str, names: list[str]) -> dict[int, int] | None:

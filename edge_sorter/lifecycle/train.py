@@ -22,9 +22,14 @@ from edge_sorter.errors import ModelError
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run may vary. Strong `scale`, because a parcel fills a third of one camera and a twentieth of another."""
+    """What a run may vary.
+
+    The range of scale is wide because a parcel fills a third of one camera and a twentieth of another; it leans to
+    larger because the line runs at more pixels than a CPU can train at.
+    """
 
     epochs: int = 20
+    hours: float = 0.0  # above 0: as many epochs as fit, with the learning rate decayed to its end
     imgsz: int = 384
     batch: int = 16
     lr0: float = 0.002
@@ -34,7 +39,8 @@ class Recipe:
     mosaic: float = 1.0
     close_mosaic: int = 4
     mixup: float = 0.0
-    scale: float = 0.6
+    scale_min: float = 0.5
+    scale_max: float = 1.8
     translate: float = 0.1
     degrees: float = 8.0
     perspective: float = 0.0
@@ -57,6 +63,7 @@ def train(
     threads: int = 1,
     loaders: int = 1,
     bf16: bool = True,
+    validate: bool = True,
     command: str = "",
 ) -> Path:
     """Run one training and return the path of the final checkpoint.
@@ -71,6 +78,7 @@ def train(
         threads: CPU threads for torch. On shared cores one thread is faster than two that wait for each other.
         loaders: processes that prepare images.
         bf16: autocast to bfloat16; turn off on CPUs without it.
+        validate: measure after every epoch; a tenth of the time on a small set.
         command: how the run was started, for the record.
 
     Raises:
@@ -88,7 +96,15 @@ def train(
         raise ModelError(f"{out} already holds a run. Choose another --out, or add --resume to continue it.")
     out.mkdir(parents=True, exist_ok=True)
     trainer = _make_trainer(
-        data, out, recipe, weights=weights, model=model, threads=threads, loaders=loaders, resume=resume
+        data,
+        out,
+        recipe,
+        weights=weights,
+        model=model,
+        threads=threads,
+        loaders=loaders,
+        resume=resume,
+        validate=validate,
     )
     _write_record(data, out, recipe, weights=weights, model=model, command=command)
     with _bfloat16_forward(enabled=bf16):
@@ -118,6 +134,7 @@ def _make_trainer(
     threads: int,
     loaders: int,
     resume: bool,
+    validate: bool,
 ) -> Any:
     isolate_ultralytics(out / "ultralytics")
     import torch
@@ -134,15 +151,21 @@ def _make_trainer(
             batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
             return batch
 
+    hyperparameters = asdict(recipe)
+    scale = (hyperparameters.pop("scale_min"), hyperparameters.pop("scale_max"))
+    hours = hyperparameters.pop("hours")
     overrides = {
-        **asdict(recipe),
+        **hyperparameters,
+        "scale": scale,
+        "time": hours or None,
+        "val": validate,
         "model": str(out / "weights" / "last.pt") if resume else str(weights or model),
         "resume": str(out / "weights" / "last.pt") if resume else False,
         "data": str(data.resolve()),
         "project": str(out.resolve().parent),
         "name": out.name,
         "exist_ok": True,
-        "pretrained": False,
+        "pretrained": weights is not None,  # with False a checkpoint would lend its architecture only
         "optimizer": "AdamW",
         "momentum": 0.9,
         "nbs": recipe.batch,  # step after every batch: the default would sum gradients up to 64 images

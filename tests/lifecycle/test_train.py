@@ -39,6 +39,8 @@ def test_importing_the_room_loads_no_training_package() -> None:
     [
         (("train", "--data", "none.yaml", "--out", "run"), "data build"),
         (("train", "--data", "none.yaml", "--out", "run", "--imgsz", "100"), "try 96"),
+        (("train", "--data", "none.yaml", "--out", "run", "--set", "speed=3"), "no 'speed'"),
+        (("train", "--data", "none.yaml", "--out", "run", "--set", "lr0=fast"), "no float"),
         (("export", "--checkpoint", "run/weights/last.pt", "--out", "m.onnx"), "training.json"),
         (("quantize", "--model", "m.onnx", "--data", "d.yaml", "--out", "q.onnx"), "no manifest"),
         (("data", "build", "--out", "d", "--sacks", "nowhere"), "No such folder"),
