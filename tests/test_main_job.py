@@ -164,9 +164,8 @@ def test_make_demo_says_so_in_its_last_line(root: Path, tmp_path: Path) -> None:
     last = shown.stdout.strip().splitlines()[-1]
     assert shown.returncode == 0, shown.stdout + shown.stderr
     parcels = last.split()[0]
-    assert (
-        last
-        == f"{parcels} parcels, {parcels} decisions received over MQTT, {parcels} in the right lane, 0 late, 0 duplicates"
+    assert last == (
+        f"{parcels} parcels, {parcels} decisions received over MQTT, {parcels} in the right lane, 0 late, 0 duplicates"
     )
 
 
