@@ -120,6 +120,8 @@ class Track:
         hits: Number of detections matched so far.
         first_seen_ns, last_seen_ns: Times of the first and the latest matched detection.
         in_view_at_start: Seen in the first frame the tracker ever got (its past is unknown).
+        seen_xyxy: Box of the latest matched detection as it was measured; what is measured on a parcel (its size, its
+            ends, whether it is cut off) is better off without the memory of a filter. None: not told, take `xyxy`.
     """
 
     track_id: int
@@ -134,6 +136,12 @@ class Track:
     first_seen_ns: int
     last_seen_ns: int
     in_view_at_start: bool = False
+    seen_xyxy: Box | None = None
+
+    @property
+    def looked_xyxy(self) -> Box:
+        """The box as it was last measured, or where that was not told, the estimated one."""
+        return self.xyxy if self.seen_xyxy is None else self.seen_xyxy
 
 
 @dataclass(frozen=True, slots=True)

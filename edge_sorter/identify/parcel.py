@@ -86,7 +86,7 @@ class Identifier:
     def _update_one(self, track: Track, size_mm: tuple[float, float] | None, codes: set[tuple[str, str]]) -> Parcel:
         evidence = self._evidence.setdefault(track.track_id, _Evidence())
         if track.measured:
-            x1, y1, x2, y2 = track.xyxy
+            x1, y1, x2, y2 = track.looked_xyxy
             left, top, right, bottom = self._whole
             evidence.touches_edge = x1 < left or y1 < top or x2 > right or y2 > bottom
             _vote(evidence, track)
@@ -117,7 +117,7 @@ class Identifier:
         measured = [track for track in tracks if track.measured]
         if self._belt_map is None or not measured:
             return {}
-        sizes = self._belt_map.size_mm([track.xyxy for track in measured]).tolist()
+        sizes = self._belt_map.size_mm([track.looked_xyxy for track in measured]).tolist()
         return {track.track_id: (along, across) for track, (along, across) in zip(measured, sizes, strict=True)}
 
     def _accepted(self, evidence: _Evidence) -> tuple[Code, ...]:

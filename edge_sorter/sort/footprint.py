@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,12 @@ KEPT = 31
 """Measured boxes kept a track: half a second at 60 fps, all of a parcel's way at 5 fps."""
 SAME = 0.5
 """Share of overlap from which two tracks are one parcel."""
+ALIKE = 0.3
+"""A look whose length is further than this share from the median one saw a part of the parcel, or more than it."""
+CREPT_MM = 2.0
+"""A belt that moved less than this since the last look shows nothing new; keeping it would outvote the others."""
+RECENT_MM = 800.0
+"""The ends of a parcel are taken from looks over so much of the belt before the latest one."""
 TOGETHER_NS = 500_000_000
 """Tracks that were both seen for this long are two parcels even if the picture shows them partly over one another."""
 
@@ -69,36 +76,88 @@ class Footprint:
         return shared / (area_a + area_b - shared if of_union else min(area_a, area_b))
 
 
+class Look(NamedTuple):
+    """One measured box, its time, the belt travel then, and whether all of the parcel was in the picture."""
+
+    box: Box
+    at_ns: int
+    travel_mm: float | None
+    whole: bool
+
+    def stands(self, travel_mm: float | None) -> bool:
+        """Tell whether the belt is known not to have moved since."""
+        return travel_mm is not None and self.travel_mm is not None and abs(travel_mm - self.travel_mm) < CREPT_MM
+
+
 @dataclass(slots=True)
 class Trail:
-    """The latest measured boxes of one track, each with its time and the belt travel then."""
+    """The latest measured boxes of one track."""
 
     belt_map: BeltMap | None
     first_seen_ns: int
-    seen: deque[tuple[Box, int, float | None]] = field(default_factory=lambda: deque(maxlen=KEPT))
+    seen: deque[Look] = field(default_factory=lambda: deque(maxlen=KEPT))
+    last_seen_ns: int | None = None
 
-    def add(self, track: Track, *, travel_mm: float | None) -> None:
-        """Keep the box of a measured track."""
-        self.seen.append((track.xyxy, track.captured_ns, travel_mm))
+    def add(self, track: Track, *, travel_mm: float | None, whole: bool) -> None:
+        """Keep the box of a measured track; of a belt that stands still, the first."""
+        self.last_seen_ns = track.captured_ns
+        last = self.seen[-1] if self.seen else None
+        if last is None or not last.stands(travel_mm) or whole > last.whole:
+            self.seen.append(Look(track.looked_xyxy, track.captured_ns, travel_mm, whole))
 
     def footprint(self, track: Track, *, travel_mm: float | None) -> Footprint:
         """Return where the parcel is at the time of `track`."""
-        life = (self.first_seen_ns, self.seen[-1][1] if self.seen else self.first_seen_ns)
+        life = (self.first_seen_ns, self.first_seen_ns if self.last_seen_ns is None else self.last_seen_ns)
         if self.belt_map is not None and travel_mm is not None:
-            on_belt = [(box, travel) for box, _, travel in self.seen if travel is not None] or [(track.xyxy, travel_mm)]
-            boxes = _belt_fixed(self.belt_map, on_belt)
+            on_belt = [(look.box, look.travel_mm) for look in self.seen if look.travel_mm is not None]
+            boxes = _belt_fixed(self.belt_map, on_belt or [(track.xyxy, travel_mm)])
             return Footprint(_median(boxes), track.captured_ns, None, *life)
         velocity = track.velocity_px_s
-        moved = [Footprint(box, at_ns, velocity, *life).at(track.captured_ns).box for box, at_ns, _ in self.seen]
+        moved = [Footprint(look.box, look.at_ns, velocity, *life).at(track.captured_ns).box for look in self.seen]
         return Footprint(_median(np.array(moved or [track.xyxy])), track.captured_ns, velocity, *life)
 
     def speed_mm_s(self) -> float | None:
         """Return the parcel's speed along the belt as seen over the kept boxes, or None where that says nothing."""
         if self.belt_map is None or len(self.seen) < 3:
             return None
-        (first, first_ns, _), (last, last_ns, _) = self.seen[0], self.seen[-1]
-        x = self.belt_map.centre_mm([first, last])[:, 0]
-        return None if last_ns <= first_ns else float(x[1] - x[0]) / ((last_ns - first_ns) / 1e9)
+        first, last = self.seen[0], self.seen[-1]
+        x = self.belt_map.centre_mm([first.box, last.box])[:, 0]
+        return None if last.at_ns <= first.at_ns else float(x[1] - x[0]) / ((last.at_ns - first.at_ns) / 1e9)
+
+    def ends_mm(self) -> tuple[float, float] | None:
+        """Return trailing and leading end of the parcel in the belt-fixed frame, or None where that is not known.
+
+        What stands up from the belt leans away from the camera's foot point in the picture, so each end looks further
+        out than it is, until it has passed below the camera (the trailing end) or from then on (the leading one).
+        So the innermost place of each end is the true one, wherever the camera hangs. Runs of three looks vouch for
+        it, which makes noise push both ends alike: their middle stays.
+        """
+        looks = [look for look in self.seen if look.whole and look.travel_mm is not None]
+        if self.belt_map is None or not looks:
+            return None
+        travel_mm = np.array([look.travel_mm for look in looks])
+        recent = travel_mm >= travel_mm[-1] - RECENT_MM
+        xyxy = np.array([look.box for look in looks])[recent]
+        ends = _ends_in_sight(self.belt_map, xyxy)
+        lengths = ends[:, 1] - ends[:, 0]
+        # A camera that is turned about its axis sees boxes longer than parcels; at the latest look this is told apart
+        # from what the perspective does elsewhere.
+        turned = (lengths - self.belt_map.size_mm(xyxy)[:, 0])[-3:].min() / 2.0
+        ends = ends - travel_mm[recent, None] + np.array([turned, -turned])
+        typical = float(np.sort(lengths)[len(lengths) // 2])
+        ends = ends[np.abs(lengths / typical - 1.0) <= ALIKE]
+        runs = [np.median(ends[i : i + 3], axis=0) for i in range(max(len(ends) - 2, 1))]
+        trail, lead = max(float(run[0]) for run in runs), min(float(run[1]) for run in runs)
+        return (trail, lead) if trail < lead else None
+
+
+def _ends_in_sight(belt_map: BeltMap, xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far along the belt (n, 2) boxes (n, 4) begin and end, taken at the middles of their edges."""
+    x1, y1, x2, y2 = xyxy.T
+    x, y = (x1 + x2) / 2.0, (y1 + y2) / 2.0
+    middles = np.stack((x1, y, x2, y, x, y1, x, y2), axis=1).reshape(-1, 2)
+    along = belt_map.to_mm(middles)[:, 0].reshape(-1, 4)
+    return np.stack((along.min(axis=1), along.max(axis=1)), axis=1)
 
 
 def _belt_fixed(belt_map: BeltMap, boxes: list[tuple[Box, float]]) -> NDArray[np.float64]:

@@ -121,7 +121,7 @@ class Router:
             self._paths[track.track_id] = path
         path.confirmed |= track.state in (TrackState.CONFIRMED, TrackState.LOST)
         if track.measured:
-            path.trail.add(track, travel_mm=travel_mm)
+            path.trail.add(track, travel_mm=travel_mm, whole="TOUCHES_EDGE" not in parcel.flags)
         if path.settled or path.began_past or path.crossing is not None:
             return path
         crossing = self._line.crossing(path.anchor_px, path.at_ns, anchor, captured_ns)
@@ -216,6 +216,12 @@ class Router:
         travel_mm = path.crossing_travel_mm
         if travel_mm is None:
             return BeltPosition("TIME", None, None, lateral_mm, center_px)
+        ends = path.trail.ends_mm()
+        if ends is not None:
+            line_mm = belt_map.point_mm(crossing.point_px)[0]
+            return BeltPosition(
+                self._belt.motion.ref, round(line_mm - ends[1], 1), round(line_mm - ends[0], 1), lateral_mm, center_px
+            )
         anchor = belt_map.to_mm([self._line.anchor(xyxy)])[0]
         ahead_mm = float(centre[0] - anchor[0])
         length_mm = parcel.size_mm[0] if parcel.size_mm else float(belt_map.size_mm([xyxy])[0, 0])

@@ -233,6 +233,7 @@ class Tracker:
                     first_seen_ns=life.first_seen_ns,
                     last_seen_ns=life.last_seen_ns,
                     in_view_at_start=life.in_view_at_start,
+                    seen_xyxy=life.xyxy,
                 )
             )
         if len(kept) < len(self._lives):
