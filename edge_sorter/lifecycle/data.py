@@ -11,6 +11,7 @@ import json
 import random
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,12 +127,22 @@ def rendered(root: Path, split: str) -> list[Sample]:
     return samples
 
 
+def collages(root: Path) -> list[Sample]:
+    """Invented pictures of `edge_sorter.sim.collage` in `root/images` and `root/labels`, already in our class ids."""
+    samples = []
+    for image in find_images(root / "images"):
+        rows = read_labels(_label_of(image))
+        samples.append(Sample(image.stem, image, tuple(f"{class_id} {box}" for class_id, box in rows)))
+    return samples
+
+
 def build(
     out: Path,
     *,
     sacks_root: Path | None = None,
     packages_root: Path | None = None,
-    rendered_root: Path | None = None,
+    rendered_roots: Sequence[Path] = (),
+    collage_root: Path | None = None,
     sacks_limit: int = 0,
     packages_repeat: int = 4,
     rendered_repeat: int = 2,
@@ -143,7 +154,8 @@ def build(
         out: folder to write; an earlier data set in it is replaced.
         sacks_root: root of the sacks set with `train/` and `valid/`.
         packages_root: root of the public-domain packages set; all of it is trained on.
-        rendered_root: root of rendered images with `images/{train,valid}` and `labels/{train,valid}`.
+        rendered_roots: roots of rendered images with `images/{train,valid}` and `labels/{train,valid}`.
+        collage_root: root of pictures made by `python -m edge_sorter.sim.collage`.
         sacks_limit: how many sack images to train on, drawn with `seed`; 0 takes all.
         packages_repeat: how often each packages image appears in an epoch.
         rendered_repeat: how often each rendered image appears in an epoch.
@@ -160,12 +172,15 @@ def build(
     if packages_root is not None:
         about = ("packages_public_domain", "Public Domain", "universe.roboflow.com/joseph-nelson/packages-g0ton v6")
         chosen.append((Source(*about, repeat=packages_repeat), packages(packages_root)))
-    if rendered_root is not None:
-        about = ("rendered", "made by this project", "edge_sorter.sim")
-        chosen.append((Source(*about, repeat=rendered_repeat), rendered(rendered_root, "train")))
-        chosen.append((Source(*about, split="valid"), rendered(rendered_root, "valid")))
+    for root in rendered_roots:
+        about = (root.name, "made by this project", "edge_sorter.sim")
+        chosen.append((Source(*about, repeat=rendered_repeat), rendered(root, "train")))
+        chosen.append((Source(*about, split="valid"), rendered(root, "valid")))
+    if collage_root is not None:
+        about = ("collage", "made by this project", "edge_sorter.sim.collage")
+        chosen.append((Source(*about), collages(collage_root)))
     if not any(source.split == "train" for source, _ in chosen):
-        raise ModelError("Nothing to train on: give at least one of --sacks, --packages, --rendered.")
+        raise ModelError("Nothing to train on: give at least one of --sacks, --packages, --rendered, --collage.")
     return _write(out, chosen, seed=seed)
 
 

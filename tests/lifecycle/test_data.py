@@ -41,7 +41,7 @@ def rendered_root(tmp_path: Path) -> Path:
 
 def test_a_mixed_set_has_our_classes_links_and_repeats(tmp_path: Path) -> None:
     sacks, rendered = sacks_root(tmp_path), rendered_root(tmp_path)
-    yaml = data.build(tmp_path / "out", sacks_root=sacks, rendered_root=rendered, sacks_limit=4, rendered_repeat=2)
+    yaml = data.build(tmp_path / "out", sacks_root=sacks, rendered_roots=[rendered], sacks_limit=4, rendered_repeat=2)
     listed = (tmp_path / "out" / "train.txt").read_text().split()
     assert len(listed) == 4 + 2 * 3
     assert all(Path(path).is_symlink() and Path(path).is_file() for path in listed)
@@ -105,7 +105,7 @@ def test_the_classes_given_by_eye_fit_the_public_domain_set(footage: Path) -> No
 
 
 def test_calibration_draws_training_images_once_and_names_them(tmp_path: Path) -> None:
-    yaml = data.build(tmp_path / "out", rendered_root=rendered_root(tmp_path), rendered_repeat=3)
+    yaml = data.build(tmp_path / "out", rendered_roots=[rendered_root(tmp_path)], rendered_repeat=3)
     paths = choose(yaml, 10)
     assert len(paths) == 3
     assert choose(yaml, 10) == paths
