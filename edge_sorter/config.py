@@ -158,6 +158,17 @@ class SortSection(Section):
     plan: Path = Field(description="sort plan (YAML)")
     min_hits: int = Field(3, ge=1, description="fewer sightings of a parcel make the decision LOW_CONF")
     min_class_confidence: Fraction = Field(0.5, description="a class with a smaller share of evidence is LOW_CONF")
+    doubles: Literal["sort", "exception"] = Field(
+        "sort", description="parcels that touch, lie side by side or melt into one: one decision, exception lane"
+    )
+    doubles_gap_mm: float = Field(30.0, ge=0, description="belt between two parcels below which they touch")
+    longest_mm: dict[str, float] = Field(
+        {}, description="longest side a single parcel of a class may show; a longer one is a double, where these count"
+    )
+    found_late: Literal["count", "exception"] = Field(
+        "count",
+        description="parcel first seen past the line on a belt of known motion: exception lane if there is time",
+    )
     timing: TimingSection = TimingSection()
 
 

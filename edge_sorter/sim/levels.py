@@ -6,8 +6,9 @@ one frame that arrived) unless the name says otherwise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 Profile = Literal["constant", "ramp", "stop-and-go"]
 Range = tuple[float, float]
@@ -97,8 +98,10 @@ class Level:
     parcels: ParcelKnobs
     camera: CameraKnobs
     detector: DetectorKnobs
-    doubles_to_exception: bool = False
-    """Whether touching and side-by-side parcels must go to the exception lane (`sort.doubles: exception`)."""
+    track: Mapping[str, Any] = field(default_factory=dict)
+    """What an installation of this difficulty sets in `track`, else the defaults."""
+    sort: Mapping[str, Any] = field(default_factory=dict)
+    """The same for `sort`. With `doubles: exception`, touching and side-by-side parcels must get that lane."""
 
 
 LEVELS: dict[str, Level] = {
@@ -147,7 +150,13 @@ LEVELS: dict[str, Level] = {
                 merges_per_pair=0.03,
                 double_merges=0.6,
             ),
-            doubles_to_exception=True,
+            track={"confirm_hits": 2, "tentative_s": 0.6},
+            sort={
+                "min_class_confidence": 0.75,
+                "doubles": "exception",
+                "longest_mm": {"carton": 720.0, "polybag": 480.0, "sack": 480.0, "mailer": 480.0, "tube": 580.0},
+                "found_late": "exception",
+            },
         ),
     )
 }

@@ -100,7 +100,7 @@ def run_shard(level_name: str, seed: int, shard: int, count: int) -> Tally:
     decisions, delivered_ns, switches = rooms.run(measured, ride, level.belt, len(parcels))
     tally = judge(
         parcels,
-        _truth(level, parcels, rooms, measured),
+        _truth(parcels, rooms, measured),
         decisions,
         delivered_ns,
         switches,
@@ -120,10 +120,10 @@ class Rooms:
         self.motion = EncoderMotion(mm_per_count=level.belt.mm_per_count)
         self.belt = Belt(belt_map, self.motion, line, (1.0, 0.0))
         self.plan: SortPlan = load_plan(PLAN, classes=CLASSES)
-        self.tracker = Tracker(TrackSection(), high_confidence=HIGH_CONFIDENCE, shift=belt_map.shift)
+        self.tracker = Tracker(TrackSection(**level.track), high_confidence=HIGH_CONFIDENCE, shift=belt_map.shift)
         self.identifier = Identifier(IdentifySection(), classes=CLASSES, belt_map=belt_map, image_size_px=IMAGE_PX)
-        section = SortSection(plan=PLAN)
-        self.router = Router(section, plan=self.plan, line=line, belt=self.belt, boot_id=boot_id)
+        self.section = SortSection(plan=PLAN, **level.sort)
+        self.router = Router(self.section, plan=self.plan, line=line, belt=self.belt, boot_id=boot_id)
 
     def run(
         self, measured: Measured, ride: Ride, belt: BeltKnobs, parcels: int
@@ -184,10 +184,10 @@ def _encoder(ride: Ride, knobs: BeltKnobs) -> tuple[list[int], list[int]]:
     return np.round(at_s * 1e9).astype(np.int64).tolist(), counts.tolist()
 
 
-def _truth(level: Level, parcels: Parcels, rooms: Rooms, measured: Measured) -> Truth:
+def _truth(parcels: Parcels, rooms: Rooms, measured: Measured) -> Truth:
     centre = LINE_MM - parcels.start_mm
     middle_mm = rooms.belt.map.middle_y_mm if rooms.belt.map else 0.0
-    doubtful = level.doubles_to_exception
+    doubtful = rooms.section.doubles == "exception"
     return Truth(
         lead_mm=centre - parcels.reach_mm[:, 0],
         trail_mm=centre + parcels.reach_mm[:, 0],

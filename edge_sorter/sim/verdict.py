@@ -21,6 +21,8 @@ from edge_sorter.types import Reason, SortDecision
 
 NEAR_MM = 120.0
 """A decision further than this outside a parcel's true footprint is not about that parcel."""
+COVER_MM = 20.0
+"""A decision about a group covers so much belt beyond its ends."""
 FAILURES = ("none", "two", "wrong_silently", "late", "id_switch")
 OUTCOMES = (*FAILURES, "right", "to_exception", "off_by_20_mm")
 
@@ -98,7 +100,7 @@ def judge(
     """
     tally = Tally(parcels=len(parcels), decisions=len(decisions), id_switches=int(switches.sum()))
     of_parcel, tally.ghosts = _matched(truth, decisions)
-    _share_doubles(parcels, truth, decisions, of_parcel)
+    _share_groups(truth, decisions, of_parcel)
     for i, mine in enumerate(of_parcel):
         found = _outcomes(truth, i, [decisions[k] for k in mine], exception_lane)
         if mine and delivered_ns[mine[0]] > decisions[mine[0]].deadline_ns and "late" not in found:
@@ -144,20 +146,18 @@ def _matched(truth: Truth, decisions: list[SortDecision]) -> tuple[list[list[int
     return of_parcel, ghosts
 
 
-def _share_doubles(parcels: Parcels, truth: Truth, decisions: list[SortDecision], of_parcel: list[list[int]]) -> None:
-    """Let one decision for a whole double or pair speak for its other parcel too, where it covers that one's centre."""
-    for i, partner in enumerate(parcels.partner.tolist()):
-        if partner < 0 or of_parcel[i] or not of_parcel[partner]:
+def _share_groups(truth: Truth, decisions: list[SortDecision], of_parcel: list[list[int]]) -> None:
+    """Let one decision about several parcels speak for each whose centre it covers and that has none of its own."""
+    centre = (truth.lead_mm + truth.trail_mm) / 2.0
+    order = np.argsort(centre, kind="stable").tolist()
+    places = centre[order].tolist()
+    for k, decision in enumerate(decisions):
+        lead, trail = decision.position.lead_mm, decision.position.trail_mm
+        if decision.reason not in (Reason.DOUBLE, Reason.SIDE_BY_SIDE) or lead is None or trail is None:
             continue
-        lead, trail = _ends(decisions[of_parcel[partner][0]])
-        if lead - 20.0 <= (truth.lead_mm[i] + truth.trail_mm[i]) / 2.0 <= trail + 20.0:
-            of_parcel[i] = of_parcel[partner][:1]
-
-
-def _ends(decision: SortDecision) -> tuple[float, float]:
-    """Return the belt travel of both edges; a decision that names none covers nothing."""
-    lead, trail = decision.position.lead_mm, decision.position.trail_mm
-    return (math.inf, -math.inf) if lead is None or trail is None else (lead, trail)
+        for i in order[bisect_left(places, lead - COVER_MM) : bisect_left(places, trail + COVER_MM)]:
+            if not of_parcel[i]:
+                of_parcel[i] = [k]
 
 
 def _outcomes(truth: Truth, i: int, decisions: list[SortDecision], exception_lane: str) -> list[str]:

@@ -8,6 +8,7 @@ its place when the detector cuts it in two, or melts it with its neighbour, for 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -26,6 +27,8 @@ ALIKE = 0.3
 """A look whose length is further than this share from the median one saw a part of the parcel, or more than it."""
 CREPT_MM = 2.0
 """A belt that moved less than this since the last look shows nothing new; keeping it would outvote the others."""
+TORN_MM = 100.0
+"""Looks that differ in length by less than this, and by less than `ALIKE`, differ for height and noise alone."""
 RECENT_MM = 800.0
 """The ends of a parcel are taken from looks over so much of the belt before the latest one."""
 TOGETHER_NS = 500_000_000
@@ -74,6 +77,24 @@ class Footprint:
         area_a, area_b = (a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1])
         shared = width * height
         return shared / (area_a + area_b - shared if of_union else min(area_a, area_b))
+
+
+class Extent(NamedTuple):
+    """Where something lies in the belt-fixed frame, mm: along travel, and across it."""
+
+    trail_mm: float
+    lead_mm: float
+    near_mm: float
+    far_mm: float
+
+    def joined(self, other: Extent) -> Extent:
+        """Return what covers both."""
+        return Extent(
+            min(self.trail_mm, other.trail_mm),
+            max(self.lead_mm, other.lead_mm),
+            min(self.near_mm, other.near_mm),
+            max(self.far_mm, other.far_mm),
+        )
 
 
 class Look(NamedTuple):
@@ -146,9 +167,57 @@ class Trail:
         ends = ends - travel_mm[recent, None] + np.array([turned, -turned])
         typical = float(np.sort(lengths)[len(lengths) // 2])
         ends = ends[np.abs(lengths / typical - 1.0) <= ALIKE]
-        runs = [np.median(ends[i : i + 3], axis=0) for i in range(max(len(ends) - 2, 1))]
-        trail, lead = max(float(run[0]) for run in runs), min(float(run[1]) for run in runs)
+        if len(ends) >= 3:
+            ends = np.sort(np.stack((ends[:-2], ends[1:-1], ends[2:])), axis=0)[1]
+        elif len(ends) == 2:
+            ends = ends.mean(axis=0, keepdims=True)
+        trail, lead = float(ends[:, 0].max()), float(ends[:, 1].min())
         return (trail, lead) if trail < lead else None
+
+    def together_ns(self, other: Trail) -> int:
+        """Return for how long both were seen."""
+        if self.last_seen_ns is None or other.last_seen_ns is None:
+            return 0
+        return min(self.last_seen_ns, other.last_seen_ns) - max(self.first_seen_ns, other.first_seen_ns)
+
+    def apart_mm(self, extent: Extent) -> float:
+        """Return about how much belt lies between the latest look and an extent; cheap, and wrong by a leaning height.
+
+        Negative: they overlap along the belt. Minus infinity: not known.
+        """
+        look = self.seen[-1] if self.seen else None
+        if self.belt_map is None or look is None or look.travel_mm is None:
+            return -math.inf
+        x1, y1, x2, y2 = look.box
+        x, y = (x1 + x2) / 2.0, (y1 + y2) / 2.0
+        along = [self.belt_map.point_mm(point)[0] - look.travel_mm for point in ((x1, y), (x2, y), (x, y1), (x, y2))]
+        return max(min(along) - extent.lead_mm, extent.trail_mm - max(along))
+
+    def extent(self) -> Extent | None:
+        """Return where the parcel lies in the belt-fixed frame, or None where that is not known."""
+        looks = [(look.box, look.travel_mm) for look in self.seen if look.travel_mm is not None]
+        if self.belt_map is None or not looks:
+            return None
+        trail, near, lead, far = _median(_belt_fixed(self.belt_map, looks))
+        ends = self.ends_mm()
+        return Extent(trail, lead, near, far) if ends is None else Extent(*ends, near, far)
+
+    def torn(self) -> bool:
+        """Tell whether looks at the whole parcel disagree on its length: it was cut in two, or melted with another."""
+        boxes = [look.box for look in self.seen if look.whole]
+        if self.belt_map is None or len(boxes) < 2:
+            return False
+        lengths = np.sort(self.belt_map.size_mm(boxes)[:, 0])
+        return bool(lengths[-1] - lengths[0] > max(ALIKE * lengths[len(lengths) // 2], TORN_MM))
+
+    def largest(self) -> Box | None:
+        """Return the belt-fixed box (x1, y1, x2, y2 mm) that three of four looks stay within."""
+        looks = [(look.box, look.travel_mm) for look in self.seen if look.travel_mm is not None]
+        if self.belt_map is None or not looks:
+            return None
+        boxes = _belt_fixed(self.belt_map, looks)
+        ordered, few = np.sort(boxes, axis=0), len(boxes) // 4
+        return (*ordered[few, :2].tolist(), *ordered[-1 - few, 2:].tolist())
 
 
 def _ends_in_sight(belt_map: BeltMap, xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -160,6 +229,19 @@ def _ends_in_sight(belt_map: BeltMap, xyxy: NDArray[np.float64]) -> NDArray[np.f
     return np.stack((along.min(axis=1), along.max(axis=1)), axis=1)
 
 
+def share_inside(part: Box, whole: Box) -> float:
+    """Return how much of the area of `part` lies inside `whole`, 0..1."""
+    width = min(part[2], whole[2]) - max(part[0], whole[0])
+    height = min(part[3], whole[3]) - max(part[1], whole[1])
+    area = (part[2] - part[0]) * (part[3] - part[1])
+    return width * height / area if width > 0.0 and height > 0.0 and area > 0.0 else 0.0
+
+
+def belt_fixed(belt_map: BeltMap, looks: list[tuple[Box, float]]) -> Box:
+    """Return the belt-fixed box (x1, y1, x2, y2 mm) of looks, each a box in the picture and the belt travel then."""
+    return _median(_belt_fixed(belt_map, looks))
+
+
 def _belt_fixed(belt_map: BeltMap, boxes: list[tuple[Box, float]]) -> NDArray[np.float64]:
     xyxy = np.array([box for box, _ in boxes])
     centre, half = belt_map.centre_mm(xyxy), belt_map.size_mm(xyxy) / 2.0
@@ -168,5 +250,6 @@ def _belt_fixed(belt_map: BeltMap, boxes: list[tuple[Box, float]]) -> NDArray[np
 
 
 def _median(boxes: NDArray[np.float64]) -> Box:
-    x1, y1, x2, y2 = (float(value) for value in np.median(boxes, axis=0))
+    ordered, half = np.sort(boxes, axis=0), len(boxes) // 2
+    x1, y1, x2, y2 = ((ordered[half] + ordered[-1 - half]) / 2.0).tolist()
     return x1, y1, x2, y2

@@ -6,22 +6,29 @@ no clock and draws no random number, so the same parcels give the same decisions
 A crossing is swept: it lies between two positions of a track, however far apart. A lost track goes on being swept
 while the belt's motion is known; otherwise it is only believed when it is seen again, or, when it ends, for a decision
 that says TRACK_LOST. A track that is not confirmed yet keeps its crossing until it is. A parcel found only past the
-line is counted (`unseen`) and not decided: its time and place at the line would be invented.
+line is counted (`unseen`) and not decided, unless `sort.found_late` asks for the exception lane: on a belt of known
+motion its place is as sure as any.
+
+A detector that cuts a parcel in two gives birth to a track inside another's footprint. Such a part waits for the
+track it came from, and only decides if that one is gone.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edge_sorter.belt import Belt, Crossing, DecisionLine
 from edge_sorter.config import SortSection
-from edge_sorter.sort.deadline import deadline_ns
-from edge_sorter.sort.footprint import Footprint, Trail
+from edge_sorter.sort.deadline import STANDSTILL_MM_S, deadline_ns
+from edge_sorter.sort.doubles import Doubles, Group
+from edge_sorter.sort.footprint import TOGETHER_NS, Footprint, Trail, belt_fixed, share_inside
 from edge_sorter.sort.plan import Lane, Rule, SortPlan, reason_of
-from edge_sorter.types import Action, BeltPosition, Parcel, Reason, SortDecision, TrackState
+from edge_sorter.types import Action, BeltPosition, Box, Parcel, Reason, SortDecision, TrackState
 
+PART = 0.7
+"""A track of which this share was born inside another's footprint is a part of that parcel."""
 REMEMBERED = 64
 """Decided parcels kept for telling a split from a newcomer; a line carries fewer between camera and diverter."""
 FORGET_NS = 1_000_000_000
@@ -42,6 +49,7 @@ class _Path:
     crossing: Crossing | None = None
     crossing_travel_mm: float | None = None
     guess: Crossing | None = None
+    part_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,7 @@ class RouterCounts:
     unseen: int = 0
     split_suppressed: int = 0
     unconfirmed: int = 0
+    joined: int = 0
     by_reason: dict[str, int] = field(default_factory=dict)
 
 
@@ -80,6 +89,7 @@ class Router:
         self._seq = 0
         self._paths: dict[int, _Path] = {}
         self._taken: OrderedDict[int, Footprint] = OrderedDict()
+        self._doubles = Doubles(gap_mm=section.doubles_gap_mm) if section.doubles == "exception" else None
 
     def update(
         self, parcels: Sequence[Parcel], *, captured_ns: int, travel_mm: float | None
@@ -93,22 +103,30 @@ class Router:
         """
         due: list[tuple[Crossing, Parcel, _Path]] = []
         for parcel in parcels:
-            path = self._follow(parcel, captured_ns, travel_mm)
-            if path is None or path.settled or not path.confirmed:
+            path = self._follow(parcel, parcels, captured_ns, travel_mm)
+            if path is None or path.settled or not path.confirmed or self._waits(path):
                 continue
             if path.began_past:
-                self._settle_unseen(parcel, path, travel_mm)
+                crossing = self._settle_unseen(parcel, path, travel_mm)
+                if crossing is not None:
+                    due.append((crossing, parcel, path))
             else:
                 crossing = path.crossing or (path.guess if parcel.track.state is TrackState.ENDED else None)
                 if crossing is not None:
                     due.append((crossing, parcel, path))
         self._carry_taken(parcels, captured_ns)
         due.sort(key=lambda item: (item[0].at_ns, item[1].track.track_id))
-        decisions = [self._settle(*item, captured_ns=captured_ns, travel_mm=travel_mm) for item in due]
+        decisions = [
+            self._settle(*item, parcels=parcels, captured_ns=captured_ns, travel_mm=travel_mm)
+            for item in due
+            if not item[2].settled
+        ]
         self._forget(parcels, captured_ns)
         return tuple(decision for decision in decisions if decision is not None)
 
-    def _follow(self, parcel: Parcel, captured_ns: int, travel_mm: float | None) -> _Path | None:
+    def _follow(
+        self, parcel: Parcel, parcels: Sequence[Parcel], captured_ns: int, travel_mm: float | None
+    ) -> _Path | None:
         """Move a track's path on to this frame and note a crossing on the way."""
         track = parcel.track
         anchor = self._line.anchor(track.xyxy)
@@ -118,6 +136,7 @@ class Router:
                 return None
             past = self._line.side(anchor) >= 0.0
             path = _Path(anchor, captured_ns, travel_mm, Trail(self._belt.map, captured_ns), began_past=past)
+            path.part_of = self._whole_of(parcel, parcels, travel_mm)
             self._paths[track.track_id] = path
         path.confirmed |= track.state in (TrackState.CONFIRMED, TrackState.LOST)
         if track.measured:
@@ -135,17 +154,51 @@ class Router:
             path.guess = path.guess or crossing
         return path
 
+    def _whole_of(self, born: Parcel, parcels: Sequence[Parcel], travel_mm: float | None) -> int | None:
+        """Return the undecided track in whose footprint a new one was born, on a belt of known motion."""
+        if self._belt.map is None or travel_mm is None:
+            return None
+        box: Box | None = None
+        for parcel in parcels:
+            path = self._paths.get(parcel.track.track_id)
+            if path is None or path.settled or not _near(parcel.track.xyxy, born.track.xyxy):
+                continue
+            if box is None:
+                box = belt_fixed(self._belt.map, [(born.track.looked_xyxy, travel_mm)])
+            whole = path.trail.largest()
+            if whole is not None and share_inside(box, whole) >= PART:
+                return parcel.track.track_id
+        return None
+
+    def _waits(self, path: _Path) -> bool:
+        """Tell whether a part leaves deciding to the track it came from; seen beside it for long, it is no part."""
+        whole = None if path.part_of is None else self._paths.get(path.part_of)
+        if whole is None:
+            return False
+        if path.trail.together_ns(whole.trail) >= TOGETHER_NS:
+            path.part_of = None
+            return False
+        return not whole.settled and whole.confirmed
+
     def _settle(
-        self, crossing: Crossing, parcel: Parcel, path: _Path, *, captured_ns: int, travel_mm: float | None
+        self,
+        crossing: Crossing,
+        parcel: Parcel,
+        path: _Path,
+        *,
+        parcels: Sequence[Parcel],
+        captured_ns: int,
+        travel_mm: float | None,
     ) -> SortDecision | None:
         """Decide a parcel that crossed, unless what crossed is part of one that is decided already."""
         path.settled = True
         footprint = path.trail.footprint(parcel.track, travel_mm=travel_mm)
-        if self._is_taken(footprint):
+        if self._is_part(path) or self._is_taken(footprint):
             self.counts.split_suppressed += 1
             return None
         self._taken[parcel.track.track_id] = footprint
-        verdict = self._verdict(parcel, lost=path.crossing is None)
+        group = self._group(parcel, path, parcels, travel_mm)
+        verdict = self._verdict(parcel, lost=path.crossing is None, group=group)
         crossed_ns = crossing.at_ns // 1000 * 1000  # as fine as messages are, and free of floating-point dust
         speed_mm_s = self._belt.motion.speed_mm_s(crossed_ns)
         until_ns = deadline_ns(
@@ -176,17 +229,21 @@ class Router:
             size_mm=parcel.size_mm,
             codes=parcel.codes,
             flags=parcel.flags,
-            position=self._position(crossing, parcel, path),
+            position=self._position(crossing, parcel, path, group),
             crossed_ns=crossed_ns,
             captured_ns=captured_ns,
             deadline_ns=until_ns,
         )
 
-    def _verdict(self, parcel: Parcel, *, lost: bool) -> _Verdict:
+    def _verdict(self, parcel: Parcel, *, lost: bool, group: Group | None) -> _Verdict:
         """Choose lane and reason from the evidence alone."""
         plan = self._plan
         doubt: Reason | None = None
-        if lost:
+        if group is not None:
+            doubt = group.reason
+        elif self._doubles is not None and self._too_long(parcel):
+            doubt = Reason.DOUBLE
+        elif lost:
             doubt = Reason.TRACK_LOST
         elif parcel.track.hits < self._section.min_hits:
             doubt = Reason.LOW_CONF
@@ -204,7 +261,12 @@ class Router:
         lane = plan.lane_by_id[rule.to[0]]
         return _Verdict(lane, rule.to[1:], lane.asked, reason_of(rule), rule.id)
 
-    def _position(self, crossing: Crossing, parcel: Parcel, path: _Path) -> BeltPosition:
+    def _too_long(self, parcel: Parcel) -> bool:
+        """Tell whether a parcel shows more than a single one of its class can: several, always seen as one."""
+        limit_mm = self._section.longest_mm.get(parcel.class_name)
+        return limit_mm is not None and parcel.size_mm is not None and max(parcel.size_mm) > limit_mm
+
+    def _position(self, crossing: Crossing, parcel: Parcel, path: _Path, group: Group | None) -> BeltPosition:
         """Say where on the belt the parcel is: the belt travel at which its two edges are at the line."""
         belt_map = self._belt.map
         center_px = (round(crossing.point_px[0], 2), round(crossing.point_px[1], 2))
@@ -217,6 +279,9 @@ class Router:
         if travel_mm is None:
             return BeltPosition("TIME", None, None, lateral_mm, center_px)
         ends = path.trail.ends_mm()
+        if group is not None:
+            ends = group.extent.trail_mm, group.extent.lead_mm
+            lateral_mm = round((group.extent.near_mm + group.extent.far_mm) / 2.0 - belt_map.middle_y_mm, 1)
         if ends is not None:
             line_mm = belt_map.point_mm(crossing.point_px)[0]
             return BeltPosition(
@@ -229,16 +294,60 @@ class Router:
         trail_mm = round(travel_mm - ahead_mm + length_mm / 2.0, 1)
         return BeltPosition(self._belt.motion.ref, lead_mm, trail_mm, lateral_mm, center_px)
 
-    def _settle_unseen(self, parcel: Parcel, path: _Path, travel_mm: float | None) -> None:
-        """Count a track that was first seen past the line: part of a decided parcel, or one nobody decided.
+    def _group(self, parcel: Parcel, path: _Path, parcels: Sequence[Parcel], travel_mm: float | None) -> Group | None:
+        """Find what cannot be sorted apart from a parcel and settle it too; see `sort.doubles`."""
+        if self._doubles is None or travel_mm is None:
+            return None
+        waiting = {p.track.track_id: self._paths.get(p.track.track_id) for p in parcels}
+        undecided = {track_id: q for track_id, q in waiting.items() if q is not None and not q.settled}
+        group = self._doubles.group(path.trail, {track_id: q.trail for track_id, q in undecided.items()})
+        if group is None:
+            return None
+        for track_id in group.members:
+            undecided[track_id].settled = True
+        self.counts.joined += len(group.members)
+        trail, lead, near, far = group.extent
+        life = self._taken[parcel.track.track_id]
+        self._taken[parcel.track.track_id] = replace(life, box=(trail, near, lead, far))
+        return group
+
+    def _settle_unseen(self, parcel: Parcel, path: _Path, travel_mm: float | None) -> Crossing | None:
+        """Judge a track first seen past the line: part of a decided parcel, one nobody decided, or one found late.
 
         What was there before the first picture is neither: it was decided, if at all, before this start.
+
+        Returns:
+            Where and when a parcel that is found late, but may still be sent to the exception lane, was at the line.
         """
         path.settled = True
-        if self._is_taken(path.trail.footprint(parcel.track, travel_mm=travel_mm)):
+        if self._is_part(path) or self._is_taken(path.trail.footprint(parcel.track, travel_mm=travel_mm)):
             self.counts.split_suppressed += 1
-        elif not parcel.track.in_view_at_start:
+            return None
+        if parcel.track.in_view_at_start:
+            return None
+        crossing = self._found_late(parcel, path, travel_mm)
+        if crossing is None:
             self.counts.unseen += 1
+        path.settled = crossing is None
+        return crossing
+
+    def _found_late(self, parcel: Parcel, path: _Path, travel_mm: float | None) -> Crossing | None:
+        speed_mm_s = self._belt.motion.speed_mm_s(parcel.track.captured_ns)
+        extent, belt_map = path.trail.extent(), self._belt.map
+        if self._section.found_late != "exception" or extent is None or belt_map is None or travel_mm is None:
+            return None
+        if speed_mm_s is None or speed_mm_s < STANDSTILL_MM_S:
+            return None
+        anchor_mm = belt_map.point_mm(self._line.anchor(parcel.track.xyxy))
+        past_mm = self._line.side(self._line.anchor(parcel.track.xyxy))
+        at_ns = parcel.track.captured_ns - round(past_mm / speed_mm_s * 1e9)
+        path.crossing_travel_mm = travel_mm - past_mm
+        return Crossing(at_ns, belt_map.point_px((anchor_mm[0] - past_mm, anchor_mm[1])), 1.0)
+
+    def _is_part(self, path: _Path) -> bool:
+        """Tell whether the track that this one is a part of was decided, alone or in a group."""
+        whole = None if path.part_of is None else self._paths.get(path.part_of)
+        return path.part_of in self._taken or (whole is not None and whole.settled)
 
     def _is_taken(self, footprint: Footprint) -> bool:
         return any(taken.at(footprint.at_ns).same_parcel(footprint) for taken in self._taken.values())
@@ -261,3 +370,10 @@ class Router:
                 del self._taken[track_id]
         while len(self._taken) > REMEMBERED:
             self._taken.popitem(last=False)
+
+
+def _near(a: Box, b: Box) -> bool:
+    """Tell whether two boxes in the picture overlap when `a` is taken three times as large."""
+    width, height = a[2] - a[0], a[3] - a[1]
+    across = b[0] < a[2] + width and b[2] > a[0] - width
+    return across and b[1] < a[3] + height and b[3] > a[1] - height

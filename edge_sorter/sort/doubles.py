@@ -1,0 +1,80 @@
+"""Parcels that no diverter can part: touching, one beside the other, or melted into one box.
+
+Contract: `Doubles.group` says from places on the belt alone what belongs to a parcel that crossed, and why it may not
+be sorted. A photo-eye sees such a group as one item, so it gets one decision that covers all of it
+(`sort.doubles: exception`); nothing here changes anything else.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from edge_sorter.sort.footprint import Extent, Trail
+from edge_sorter.types import Reason
+
+BESIDE = 0.3
+"""Parcels side by side share at least this part of the shorter one's extent along the belt."""
+STACKED = 0.3
+"""Two boxes that share more than this part of the narrower one's extent across are not side by side."""
+LEANING_MM = 200.0
+"""A tall parcel may look so much longer than it is; who is further away than this is no neighbour."""
+NEIGHBOURS = 8
+"""Decided parcels that a newly crossed one may touch."""
+
+
+class Group(NamedTuple):
+    """What cannot be sorted apart: what it covers, the tracks that belong to it besides the first, and why."""
+
+    extent: Extent
+    members: tuple[int, ...]
+    reason: Reason
+
+
+class Doubles:
+    """Remembers where the latest decided parcels lie."""
+
+    def __init__(self, *, gap_mm: float) -> None:
+        self._gap_mm = gap_mm
+        self._decided: deque[Extent] = deque(maxlen=NEIGHBOURS)
+
+    def group(self, trail: Trail, others: Mapping[int, Trail]) -> Group | None:
+        """Return the group a crossed parcel belongs to, or None where it is alone.
+
+        Args:
+            trail: The parcel's own.
+            others: Those of all undecided tracks, by track id.
+        """
+        extent = trail.extent()
+        if extent is None:
+            return None
+        reason = Reason.DOUBLE if trail.torn() else None
+        for decided in self._decided:
+            reason = inseparable(extent, decided, gap_mm=self._gap_mm) or reason
+        rest, members, grown = dict(others), [], True
+        while grown:
+            grown = False
+            for track_id, other in list(rest.items()):
+                if other.apart_mm(extent) > LEANING_MM:
+                    continue
+                found = other.extent()
+                why = None if found is None else inseparable(extent, found, gap_mm=self._gap_mm)
+                if found is not None and why is not None:
+                    extent, reason, grown = extent.joined(found), reason or why, True
+                    members.append(track_id)
+                    del rest[track_id]
+        self._decided.append(extent)
+        return None if reason is None else Group(extent, tuple(members), reason)
+
+
+def inseparable(a: Extent, b: Extent, *, gap_mm: float) -> Reason | None:
+    """Tell why two parcels cannot be sorted apart, or None where at least `gap_mm` of belt lies between them."""
+    along = min(a.lead_mm, b.lead_mm) - max(a.trail_mm, b.trail_mm)
+    if along <= -gap_mm:
+        return None
+    across = min(a.far_mm, b.far_mm) - max(a.near_mm, b.near_mm)
+    shorter = min(a.lead_mm - a.trail_mm, b.lead_mm - b.trail_mm)
+    narrower = min(a.far_mm - a.near_mm, b.far_mm - b.near_mm)
+    beside = along > BESIDE * shorter and across < STACKED * narrower
+    return Reason.SIDE_BY_SIDE if beside else Reason.DOUBLE
