@@ -102,6 +102,16 @@ def test_replay_writes_everything_and_json_is_alone_on_stdout(line: Path, tmp_pa
         assert sum(1 for _ in video.decode(video=0)) == 25
 
 
+def test_a_clip_that_breaks_off_is_replayed_up_to_there(line: Path, tmp_path: Path) -> None:
+    clip = make_clip(line.parent / "clip.mkv", frames=50)
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 2 // 3])
+    shown = edge_sorter("replay", clip, "-c", line, "--out", tmp_path / "out")
+    assert shown.returncode == 66, shown.stdout
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert 10 < report["frames"] < 50
+    assert report["damage"] in shown.stderr.replace("\n", " ")
+
+
 def _missing(line: Path) -> list[object]:
     return ["replay", line.parent / "absent.mp4", "-c", line]
 

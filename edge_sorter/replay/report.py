@@ -83,6 +83,7 @@ def build_report(
     verdict: Verdict | None,
     memory_mb: dict[str, float | None],
     router: RouterCounts,
+    damage: str | None,
 ) -> dict[str, Any]:
     """Return the report as plain values, for `report.json` and the table."""
     return {
@@ -115,6 +116,7 @@ def build_report(
         "duplicates": collector.duplicates,
         "dropped_frames": dropped,
         "blind": dict(collector.blind),
+        "damage": damage,
         "truth": verdict.as_dict() if verdict else None,
     }
 

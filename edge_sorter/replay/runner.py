@@ -16,7 +16,7 @@ from edge_sorter.atomic import write_text
 from edge_sorter.clock import Clock, FileClock, ReplayClock, ShiftedClock, stopwatch_ns
 from edge_sorter.config import Config
 from edge_sorter.detect import Detector, open_detector
-from edge_sorter.errors import JournalError
+from edge_sorter.errors import JournalError, VideoError
 from edge_sorter.journal import Journal, JournalWriter, decision_record, dump_line, journal_header
 from edge_sorter.pipeline import Pipeline, open_pipeline, run
 from edge_sorter.plc.publisher import MemoryPublisher, Publisher, PublishResult
@@ -101,7 +101,8 @@ def replay_clip(
     """Replay one clip; with `options.out_dir`, leave decisions.jsonl, journal.jsonl, report.json and annotated.mp4.
 
     Raises:
-        EdgeSorterError: Anything wrong with the clip, the model, the plan, the truth or the output folder.
+        EdgeSorterError: Anything wrong with the clip, the model, the plan, the truth or the output folder. A clip that
+            breaks off is replayed up to there and its outputs are written (all but the video) before this is raised.
     """
     truth = load_truth(options.truth) if options.truth else None
     section = config.video.model_copy(update={"source": str(clip)})
@@ -132,15 +133,19 @@ def replay_clip(
         if isinstance(clock, FileClock):
             clock.restart()
         began_ns = stopwatch_ns()
-        run(
-            source,
-            pipeline,
-            publisher or MemoryPublisher(clock),
-            clock=clock,
-            health=HealthMonitor(config.video.blind, watch_frozen=False),
-            observers=(recorder,),
-            stopped=stopped,
-        )
+        damage: VideoError | None = None
+        try:
+            run(
+                source,
+                pipeline,
+                publisher or MemoryPublisher(clock),
+                clock=clock,
+                health=HealthMonitor(config.video.blind, watch_frozen=False),
+                observers=(recorder,),
+                stopped=stopped,
+            )
+        except VideoError as error:
+            damage = error  # what came before the damage is still worth its report
         wall_s = (stopwatch_ns() - began_ns) / 1e9
         report = build_report(
             recorder.collector,
@@ -155,15 +160,18 @@ def replay_clip(
             verdict=judge(truth, recorder.decisions, lane_of=lane_by_plan(plan)) if truth else None,
             memory_mb=recorder.memory.as_dict(),
             router=pipeline.router.counts,
+            damage=str(damage) if damage else None,
         )
         overlay = _overlay(pipeline, detector, plan)
         size_px, fps = source.size_px, source.fps or 25.0
     if options.out_dir:
         _write_outputs(options.out_dir, recorder.decisions, report)
-        if options.video and options.repeat == 1 and not stopped():
+        if options.video and options.repeat == 1 and not damage and not stopped():
             annotate_journal(
                 config, clip, options.out_dir, overlay=overlay, size_px=size_px, fps=fps, progress=progress
             )
+    if damage:
+        raise damage
     return ReplayResult(report, tuple(recorder.decisions), interrupted=stopped())
 
 
