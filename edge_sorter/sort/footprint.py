@@ -87,6 +87,11 @@ class Extent(NamedTuple):
     near_mm: float
     far_mm: float
 
+    def clear_mm(self, other: Extent) -> float:
+        """Return the clear distance between both, along or across, whichever is more; negative if they overlap."""
+        along = max(self.trail_mm, other.trail_mm) - min(self.lead_mm, other.lead_mm)
+        return max(along, max(self.near_mm, other.near_mm) - min(self.far_mm, other.far_mm))
+
     def joined(self, other: Extent) -> Extent:
         """Return what covers both."""
         return Extent(

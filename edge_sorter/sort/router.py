@@ -155,13 +155,18 @@ class Router:
         return path
 
     def _whole_of(self, born: Parcel, parcels: Sequence[Parcel], travel_mm: float | None) -> int | None:
-        """Return the undecided track in whose footprint a new one was born, on a belt of known motion."""
+        """Return the undecided track in whose footprint a new one was born, on a belt of known motion.
+
+        A track whose own box goes on covering that place was not cut: something lies on it or in the corner of its box.
+        """
         if self._belt.map is None or travel_mm is None:
             return None
         box: Box | None = None
         for parcel in parcels:
             path = self._paths.get(parcel.track.track_id)
             if path is None or path.settled or not _near(parcel.track.xyxy, born.track.xyxy):
+                continue
+            if parcel.track.measured and share_inside(born.track.looked_xyxy, parcel.track.looked_xyxy) > 1.0 - PART:
                 continue
             if box is None:
                 box = belt_fixed(self._belt.map, [(born.track.looked_xyxy, travel_mm)])
@@ -171,13 +176,18 @@ class Router:
         return None
 
     def _waits(self, path: _Path) -> bool:
-        """Tell whether a part leaves deciding to the track it came from; seen beside it for long, it is no part."""
+        """Tell whether a part leaves deciding to the track it came from.
+
+        Seen beside it for long, with belt between the two, it is no part: both came in as one box and came apart.
+        """
         whole = None if path.part_of is None else self._paths.get(path.part_of)
         if whole is None:
             return False
         if path.trail.together_ns(whole.trail) >= TOGETHER_NS:
-            path.part_of = None
-            return False
+            one, other = path.trail.extent(), whole.trail.extent()
+            if one is None or other is None or one.clear_mm(other) > self._section.doubles_gap_mm:
+                path.part_of = None
+                return False
         return not whole.settled and whole.confirmed
 
     def _settle(

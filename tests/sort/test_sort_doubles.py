@@ -86,6 +86,24 @@ def test_a_parcel_cut_in_two_before_the_line_is_decided_once(doubles):
     assert router.counts.split_suppressed + router.counts.joined == 1
 
 
+@pytest.mark.parametrize(("gap_mm", "count"), [(0.0, 1), (80.0, 2)], ids=["still touching", "came apart"])
+def test_parts_seen_for_long_are_two_parcels_only_with_belt_between_them(gap_mm, count):
+    belt = make_belt()
+    router = make_router(belt)
+    decisions = []
+    for frame in range(45):
+        at_s = frame * 0.04
+        x = 100.0 + at_s * 1000.0
+        if at_s < 0.1:
+            seen = [parcel(1, at_s, x, size_mm=(600.0, 200.0))]
+        else:
+            size_mm = (300.0 - gap_mm / 2, 200.0)
+            off = 150.0 + gap_mm / 4
+            seen = [parcel(1, at_s, x - off, size_mm=size_mm), parcel(2, at_s, x + off, size_mm=size_mm)]
+        decisions += feed(router, belt, at_s, *seen)
+    assert len(decisions) == count
+
+
 def test_the_part_decides_if_the_track_it_came_from_was_never_believed():
     belt = make_belt()
     router = make_router(belt)
