@@ -30,7 +30,7 @@ def test_manifest_fits_the_file_and_says_where_it_came_from(weights: Path, name:
     assert manifest.decode == "yolo26_ltrb"
     assert "AGPL-3.0" in manifest.licence
     assert manifest.training["ultralytics"].startswith("8.4")
-    assert {source["name"] for source in manifest.training["data"]} >= {"sacks_overhead_cctv", "rendered"}
+    assert "sacks_overhead_cctv" in {source["name"] for source in manifest.training["data"]}
     assert all(source["licence"] for source in manifest.training["data"])
     assert manifest.metrics["sacks_overhead_cctv/valid"]["map50"] >= 0.93
 
