@@ -157,13 +157,12 @@ def score(
         run.accumulate()
         run.summarize()
     precision = np.asarray(run.eval["precision"])  # (iou, recall, class, area, max detections)
-    scores = np.asarray(run.eval["scores"])
     per_class = {}
     for index, name in enumerate(names):
         curve = precision[0, :, index, 0, -1]
         if (curve > -1).any():
             per_class[name] = round(float(curve[curve > -1].mean()), 4)
-    confidence, best_precision, best_recall = _best_f1(precision[0, :, :, 0, -1], scores[0, :, :, 0, -1])
+    confidence, best_precision, best_recall = _best_f1(truths, found, any_class=any_class)
     return Score(
         images=len(truths),
         boxes=boxes,
@@ -210,18 +209,39 @@ def _no_result() -> dict[str, Any]:
     return {"image_id": 1, "category_id": 1, "bbox": [0.0, 0.0, 1.0, 1.0], "score": 0.0}
 
 
-def _best_f1(precision: FloatArray, scores: FloatArray) -> tuple[float, float, float]:
-    """Return (confidence, precision, recall) at the best mean F1 over classes, from curves (101 recalls, classes)."""
-    recalls = np.linspace(0.0, 1.0, precision.shape[0])
-    best = (0.0, 0.0, 0.0, -1.0)
-    present = [i for i in range(precision.shape[1]) if (precision[:, i] > -1).any()]
-    for confidence in np.arange(0.05, 0.951, 0.01):
-        points = []
-        for i in present:
-            reached = np.flatnonzero((scores[:, i] >= confidence) & (precision[:, i] > 0))
-            points.append((precision[reached[-1], i], recalls[reached[-1]]) if len(reached) else (0.0, 0.0))
-        p, r = (float(np.mean([point[k] for point in points])) for k in (0, 1))
-        f1 = 2 * p * r / (p + r) if p + r else 0.0
-        if f1 > best[3]:
-            best = (round(float(confidence), 2), p, r, f1)
-    return best[:3]
+def _best_f1(truths: Sequence[Labelled], found: Sequence[Detections], *, any_class: bool) -> tuple[float, float, float]:
+    """Return (confidence, precision, recall) where F1 over all classes is best, at IoU 0.5.
+
+    Matched here and not read off COCO's curves: those end at the last correct box and do not see the wrong ones below.
+    """
+    confidences: list[float] = []
+    correct: list[bool] = []
+    for truth, detections in zip(truths, found, strict=True):
+        free = np.ones(len(truth.class_id), dtype=bool)
+        for row in np.argsort(-detections.confidence, kind="stable"):
+            overlap = _iou(detections.xyxy[row], truth.xyxy)
+            if not any_class:
+                overlap = np.where(truth.class_id == detections.class_id[row], overlap, 0.0)
+            overlap = np.where(free, overlap, 0.0)
+            hit = len(overlap) > 0 and float(overlap.max()) >= 0.5
+            if hit:
+                free[int(overlap.argmax())] = False
+            confidences.append(float(detections.confidence[row]))
+            correct.append(hit)
+    boxes = sum(len(truth.class_id) for truth in truths)
+    if not any(correct):
+        return 0.0, 0.0, 0.0
+    order = np.argsort(-np.array(confidences), kind="stable")
+    hits = np.cumsum(np.array(correct)[order])
+    kept = np.arange(1, len(order) + 1)
+    best = int(np.argmax(2 * hits / (kept + boxes)))
+    confidence = np.floor(confidences[int(order[best])] * 100) / 100
+    return float(confidence), float(hits[best] / kept[best]), float(hits[best] / boxes)
+
+
+def _iou(box: FloatArray, others: FloatArray) -> FloatArray:
+    """Overlap of one box (4,) with others (n, 4), as intersection over union (n,)."""
+    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    areas = (others[:, 2:] - others[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
+    return np.asarray(shared / np.maximum(areas - shared, 1e-9), dtype=np.float32)
