@@ -98,6 +98,8 @@ class Overlay:
         lane, reason = self.lane_of.get(track_id, (None, ""))
         colour = _PENDING if lane is None else self.colour(lane)
         x1, y1, x2, y2 = (round(v) for v in box)
+        if x2 < 8 or y2 < 8 or x1 > image.shape[1] - 8 or y1 > image.shape[0] - 8:
+            return  # it has left the picture
         thickness = max(1, round((1 if state == "LOST" else 3) * scale))
         cv2.rectangle(image, (x1, y1), (x2, y2), colour, thickness, cv2.LINE_AA)
         name = self.classes[class_id] if 0 <= class_id < len(self.classes) else str(class_id)

@@ -16,7 +16,7 @@ from edge_sorter.track import Tracker
 from edge_sorter.types import Detections
 
 CLASSES = ("carton", "polybag", "mailer", "tube", "sack")
-LANES = {"polybag": "L03", "mailer": "L04", "tube": "NC"}
+LANES = {"polybag": "L03", "mailer": "L03", "tube": "NC"}
 
 
 def detections_of(root, *, jitter_px, missing, every, seed=5):
