@@ -78,7 +78,8 @@ def test_golden_journal(root: Path) -> None:
 def broker(tmp_path: Path):
     if not real.INSTALLED:
         pytest.skip("mosquitto is not installed (apt-get install mosquitto mosquitto-clients)")
-    with_sessions = real.Mosquitto(tmp_path).start()
+    # A broker that keeps sessions over its restart, as a plant's does: the outsider needs a second to come back.
+    with_sessions = real.Mosquitto(tmp_path, persistence=True).start()
     yield with_sessions
     with_sessions.stop()
 
