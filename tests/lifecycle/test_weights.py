@@ -35,10 +35,18 @@ def test_manifest_fits_the_file_and_says_where_it_came_from(weights: Path, name:
     assert manifest.metrics["sacks_overhead_cctv/valid"]["map50"] >= 0.93
 
 
-def test_int8_loses_at_most_one_point(weights: Path) -> None:
+@pytest.mark.parametrize(
+    ("images", "loss"),
+    [
+        ("sacks_overhead_cctv/valid", 0.005),
+        ("parcels_black_belt", 0.005),
+        ("packages_in_the_wild", 0.005),
+        ("rendered/valid", 0.015),  # 47 hard pictures, 159 boxes: two boxes are a point
+    ],
+)
+def test_int8_loses_little(weights: Path, images: str, loss: float) -> None:
     exact, rounded = (load_manifest(weights / f"{name}.onnx").metrics for name in NAMES)
-    for name in ("sacks_overhead_cctv/valid", "rendered/valid"):
-        assert rounded[name]["map50_95"] >= exact[name]["map50_95"] - 0.01, name
+    assert rounded[images]["map50_95"] >= exact[images]["map50_95"] - loss
 
 
 def test_int8_file_is_small_symmetric_and_per_channel(weights: Path) -> None:
