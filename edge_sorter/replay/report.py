@@ -34,7 +34,6 @@ class Collector:
         self.results: Counter[str] = Counter()
         self.late = 0
         self.duplicates = 0
-        self.latest_track = 0
         self.stages = {stage: Histogram() for stage in STAGES}
         self.capture_to_publish = Histogram()
         self._decided: OrderedDict[str, None] = OrderedDict()
@@ -46,7 +45,6 @@ class Collector:
             self.stages.setdefault(stage, Histogram()).record(spent_ns)
         if step.decisions:
             self.stages["publish"].record(publish_ns)
-        self.latest_track = max([self.latest_track, *(track.track_id for track in step.tracks)])
         for decision, result in zip(step.decisions, results, strict=True):
             self.lanes[decision.lane] += 1
             self.reasons[decision.reason.value] += 1
