@@ -202,6 +202,14 @@ class JournalSection(Section):
     max_mb: float = Field(512.0, gt=0, description="a larger journal is rotated once to <path>.1")
 
 
+class ServiceSection(Section):
+    """How the line can be looked at from outside while it runs; nothing here changes a decision."""
+
+    http: Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$")] | None = Field(
+        None, description="address and port of metrics, health and page, such as 127.0.0.1:9464; none: no server"
+    )
+
+
 class Config(Section):
     """A whole installation: one line, one camera, one model, one plan, one broker."""
 
@@ -214,6 +222,7 @@ class Config(Section):
     sort: SortSection
     plc: PlcSection = PlcSection()
     journal: JournalSection = JournalSection()
+    service: ServiceSection = ServiceSection()
 
     @model_validator(mode="after")
     def _decision_comes_after_confirmation(self) -> Config:

@@ -28,6 +28,8 @@ from edge_sorter.plc.messages import DecisionMessage, InfoMessage
 from edge_sorter.plc.publisher import PublishResult
 from edge_sorter.plc.topics import Topics
 from edge_sorter.replay.runner import Progress, ReplayOptions, ReplayResult, replay_clip
+from edge_sorter.service.attended import AttendedLink
+from edge_sorter.service.status import LineStatus
 from edge_sorter.sort import SortPlan, load_plan
 from edge_sorter.types import Blind, Step
 from edge_sorter.video import HealthMonitor, open_source
@@ -68,9 +70,13 @@ def _run(
     assert config.video.source is not None
     realtime = is_file_source(config.video.source)
     source = stack.enter_context(open_source(config.video, clock=clock, realtime=realtime))
-    link.info(info_message(config, detector, plan, clock=clock, boot_id=boot_id, source=source.name))
+    status = LineStatus(clock)
+    info = info_message(config, detector, plan, clock=clock, boot_id=boot_id, source=source.name)
+    link.info(info)
+    status.running(info)
+    attended = AttendedLink(link, status=status, source=source)
     pipeline = open_pipeline(config, detector=detector, plan=plan, image_size_px=source.size_px, boot_id=boot_id)
-    observers: list[Observer] = [_Log()]
+    observers: list[Observer] = [status, _Log()]
     if config.journal.path:
         header = journal_header(
             boot_id=boot_id,
@@ -84,13 +90,13 @@ def _run(
         writer = JournalWriter(config.journal.path, header=header, max_bytes=round(config.journal.max_mb * 1e6))
         observers.append(_Journal(stack.enter_context(writer)))
     log.info("ready: %s, %s, plan %s", source.name, detector.description, plan.name)
-    link.state("READY")
+    attended.state("READY")
     if isinstance(clock, FileClock):
         clock.restart()
     return run(
-        source,
+        status.watching(source),
         pipeline,
-        link,
+        attended,
         clock=clock,
         health=HealthMonitor(config.video.blind, watch_frozen=not realtime),
         observers=tuple(observers),

@@ -8,7 +8,7 @@ that may be offline, a journal. Both are single-threaded on purpose; only source
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,7 +21,8 @@ from edge_sorter.plc.publisher import Publisher, PublishResult, Vitals
 from edge_sorter.sort import Router, SortPlan
 from edge_sorter.track import Tracker
 from edge_sorter.types import Blind, Box, CodeRead, Detections, Frame, Step, Track
-from edge_sorter.video import FrameSource, HealthMonitor
+from edge_sorter.video import HealthMonitor
+from edge_sorter.video.source import Picture
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ class RunCounts:
 
 
 def run(
-    source: FrameSource,
+    source: Iterable[Picture],
     pipeline: Pipeline,
     publisher: Publisher,
     *,

@@ -40,6 +40,25 @@ ALLOWED = {
         "plc",
         "journal",
     },
+    "service": {
+        "types",
+        "errors",
+        "config",
+        "clock",
+        "atomic",
+        "yamlfile",
+        "belt",
+        "video",
+        "detect",
+        "track",
+        "identify",
+        "sort",
+        "plc",
+        "journal",
+        "pipeline",
+        "check",
+        "__init__",
+    },
 }
 NO_CLOCK = ("belt", "track", "identify", "sort")
 

@@ -1,0 +1,59 @@
+"""A publisher with somebody looking on: what the main loop tells the PLC, the status hears too.
+
+Contract: every call goes to the publisher inside, first and unchanged; `tick` is a sign of life of the loop itself, so
+whatever hangs it (a stage, the camera, the broker) is seen as silence here.
+"""
+
+from __future__ import annotations
+
+from edge_sorter.plc.link import MqttLink
+from edge_sorter.plc.messages import AppState
+from edge_sorter.plc.publisher import NO_VITALS, PublishResult, Vitals
+from edge_sorter.service.status import LineStatus, Peers
+from edge_sorter.types import SortDecision
+from edge_sorter.video import FrameSource
+
+PEERS_PERIOD_NS = 500_000_000
+
+
+class AttendedLink:
+    """The MQTT link of a live line, with its status kept.
+
+    Args:
+        link: Carries everything to the broker.
+        status: Hears it.
+        source: Asked now and then what it dropped.
+    """
+
+    def __init__(self, link: MqttLink, *, status: LineStatus, source: FrameSource) -> None:
+        self._link, self._status, self._source = link, status, source
+        self._next_peers_ns: int | None = None
+
+    def publish(self, decision: SortDecision) -> PublishResult:
+        """Send a decision now or not at all."""
+        return self._link.publish(decision)
+
+    def state(self, state: AppState | str, *, cause: str | None = None) -> None:
+        """Tell what this program can do from now on."""
+        self._link.state(state, cause=cause)
+        self._status.told(state, cause=cause)
+
+    def tick(self, now_ns: int, *, vitals: Vitals = NO_VITALS) -> None:
+        """Do what is due on the link, and note that the loop is alive."""
+        self._link.tick(now_ns, vitals=vitals)
+        self._status.came_round(now_ns, vitals=vitals)
+        if self._next_peers_ns is None or now_ns >= self._next_peers_ns:
+            self._next_peers_ns = now_ns + PEERS_PERIOD_NS
+            link, source = self._link, self._source
+            self._status.met(
+                Peers(
+                    camera_drops=dict(source.drops),
+                    camera_reconnects=source.reconnects,
+                    broker_connected=link.connected,
+                    broker_reconnects=link.reconnects,
+                    acked=link.acked,
+                )
+            )
+
+    def close(self) -> None:
+        """Nothing of its own to close; the link belongs to whoever opened it."""
