@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
 from edge_sorter import __version__
@@ -54,23 +54,44 @@ def run_live(config: Config, *, stopped: Callable[[], bool]) -> RunCounts:
     boot_id = new_boot_id(SystemClock())
     model = short_name(load_manifest(config.detect.model))
     topics = Topics(config.line, replay=from_file)
-    with MqttLink(config.plc, topics=topics, clock=clock, boot_id=boot_id, model=model) as link, ExitStack() as stack:
+    status = LineStatus(clock)
+    with (
+        _http(config, status),
+        MqttLink(config.plc, topics=topics, clock=clock, boot_id=boot_id, model=model) as link,
+        ExitStack() as stack,
+    ):
         try:
-            return _run(config, stack, link, clock, boot_id=boot_id, stopped=stopped)
+            return _run(config, stack, link, clock, status=status, boot_id=boot_id, stopped=stopped)
         except Exception as error:
-            link.state("HOLD", cause=str(error).splitlines()[0][:200])
+            cause = str(error).splitlines()[0][:200]
+            link.state("HOLD", cause=cause)
+            status.told("HOLD", cause=cause)
             raise
 
 
+def _http(config: Config, status: LineStatus) -> AbstractContextManager[object]:
+    if config.service.http is None:
+        return nullcontext()
+    from edge_sorter.service.http import open_http  # a line without it loads no web server
+
+    return open_http(config.service.http, status)
+
+
 def _run(
-    config: Config, stack: ExitStack, link: MqttLink, clock: Clock, *, boot_id: str, stopped: Callable[[], bool]
+    config: Config,
+    stack: ExitStack,
+    link: MqttLink,
+    clock: Clock,
+    *,
+    status: LineStatus,
+    boot_id: str,
+    stopped: Callable[[], bool],
 ) -> RunCounts:
     detector = stack.enter_context(open_detector(config.detect))
     plan = load_plan(config.sort.plan, classes=detector.classes, calibrated=config.belt.calibration is not None)
     assert config.video.source is not None
     realtime = is_file_source(config.video.source)
     source = stack.enter_context(open_source(config.video, clock=clock, realtime=realtime))
-    status = LineStatus(clock)
     info = info_message(config, detector, plan, clock=clock, boot_id=boot_id, source=source.name)
     link.info(info)
     status.running(info)

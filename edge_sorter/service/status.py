@@ -111,6 +111,7 @@ class LineSnapshot:
         tracks: Tracks now alive, by life state.
         blind: Times without usable picture, by reason.
         decided: Decisions since the start, by (lane, action, reason).
+        with_code: Decisions since the start for parcels with an accepted code.
         published: Decisions since the start, by what became of them.
         recent: Newest decisions, oldest first, at most `RECENT_DECISIONS`.
         timings: Newest frames, oldest first, at most `RECENT_STEPS`.
@@ -133,6 +134,7 @@ class LineSnapshot:
     tracks: dict[str, int]
     blind: dict[str, int]
     decided: dict[tuple[str, str, str], int]
+    with_code: int
     published: dict[str, int]
     recent: tuple[Decided, ...]
     timings: tuple[Timed, ...]
@@ -162,6 +164,7 @@ class LineStatus:
         self._seen: Seen | None = None
         self._blind: Counter[str] = Counter()
         self._decided: Counter[tuple[str, str, str]] = Counter()
+        self._with_code = 0
         self._published: Counter[str] = Counter()
         self._recent: deque[Decided] = deque(maxlen=RECENT_DECISIONS)
         self._timings: deque[Timed] = deque(maxlen=RECENT_STEPS)
@@ -219,6 +222,7 @@ class LineStatus:
             for decision, result in zip(step.decisions, results, strict=True):
                 assert at is not None
                 self._decided[decision.lane, decision.action.value, decision.reason.value] += 1
+                self._with_code += bool(decision.codes)
                 self._published[result.value] += 1
                 self._recent.append(Decided(decision, result, now_ns, at, stage_ns))
                 self._latency.record(now_ns - decision.captured_ns)
@@ -265,6 +269,7 @@ class LineStatus:
                 tracks=dict(tracks),
                 blind=dict(self._blind),
                 decided=dict(self._decided),
+                with_code=self._with_code,
                 published=dict(self._published),
                 recent=_newest(self._recent, decisions),
                 timings=_newest(self._timings, timings),
