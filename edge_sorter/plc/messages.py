@@ -1,23 +1,18 @@
 """What goes over the wire, as types: every MQTT payload is one of these models, and the JSON Schemas come from them.
 
-Outgoing: equal input gives equal bytes (field order is fixed, times are handed in), unknown values are left out, and a
-decision fits 1 KiB. Incoming: unknown fields are ignored, so that a newer sender of the same major version is read.
-
-`python -m edge_sorter.plc.messages` rewrites the schemas in ``plc/schemas``.
+Equal input gives equal bytes (field order is fixed, times are handed in), unknown values are left out, and a decision
+fits 1 KiB. Here is what we send; `plc.inbound` has what we take, `plc.schemas` writes the JSON Schemas of both.
 """
 
 from __future__ import annotations
 
-import json
 from enum import Enum
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from edge_sorter.types import Action
 
-SCHEMA_FOLDER = Path(__file__).resolve().parent / "schemas"
 MAJOR = 1
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -219,34 +214,92 @@ class KpiMessage(Message):
     replay: bool = False
 
 
+class AlarmMessage(Message):
+    """Retained, one topic per code: something a person should know, as ISA-18.2 counts alarms.
+
+    `severity` 1 is the most urgent; CLEARED stays retained so that a late subscriber sees that it is over.
+    """
+
+    schema_: Literal["edge_sorter.alarm/1"] = Field("edge_sorter.alarm/1", alias="schema")
+    boot_id: Name
+    code: Word
+    severity: Annotated[int, Field(ge=1, le=4)]
+    state: Literal["ACTIVE", "ACKED", "CLEARED"]
+    since: Timestamp
+    ts: Timestamp
+    count: Count = 1
+    text: Name
+    advice: Name | None = None
+    replay: bool = False
+
+
+class ParcelMessage(Message):
+    """Everything known of one parcel once its story is over; for analytics and the host, never for control."""
+
+    schema_: Literal["edge_sorter.parcel/1"] = Field("edge_sorter.parcel/1", alias="schema")
+    boot_id: Name
+    parcel_uid: Name
+    rev: UInt32
+    plc_index: UInt32 | None = None
+    outcome: Word = Field(description="VERIFIED, MISSORT, UNVERIFIED, NO_ACK, LATE, NOT_SENT, ... the final state")
+    lane: Name
+    lane_act: Name | None = None
+    action: Action
+    reason: Word
+    rule: Name | None = None
+    plan: Name | None = None
+    cls: ClassItem | None = None
+    dim_mm: Dimensions | None = None
+    weight_g: float | None = None
+    codes: tuple[CodeItem, ...] = ()
+    flags: tuple[Word, ...] = ()
+    pos: Position | None = None
+    t_capture: Timestamp
+    t_publish: Timestamp | None = None
+    t_ack: Timestamp | None = None
+    t_confirm: Timestamp | None = None
+    ack: Word | None = None
+    model: Name | None = None
+    replay: bool = False
+
+
+class PlanStatusMessage(Message):
+    """Retained: what became of the newest sort plan that was offered, and which plan sorts now."""
+
+    schema_: Literal["edge_sorter.plan_status/1"] = Field("edge_sorter.plan_status/1", alias="schema")
+    boot_id: Name
+    ts: Timestamp
+    active: Name = Field(description="<plan id>#<hash> of the plan that decides")
+    offered: Name | None = None
+    result: Literal["ACTIVE", "WAITING", "REJECTED"]
+    errors: tuple[Annotated[str, StringConstraints(max_length=300)], ...] = ()
+    replay: bool = False
+
+
+class ReplyMessage(Message):
+    """Answer to a command."""
+
+    schema_: Literal["edge_sorter.reply/1"] = Field("edge_sorter.reply/1", alias="schema")
+    boot_id: Name
+    cmd: Name
+    id: Name | None = None
+    ok: bool
+    text: Annotated[str, StringConstraints(max_length=1000)] = ""
+    ts: Timestamp
+
+
 MESSAGES: dict[str, type[Message]] = {
     "decision": DecisionMessage,
     "state": StateMessage,
     "hb": HeartbeatMessage,
     "info": InfoMessage,
     "kpi": KpiMessage,
+    "alarm": AlarmMessage,
+    "parcel": ParcelMessage,
+    "plan_status": PlanStatusMessage,
+    "reply": ReplyMessage,
 }
-"""Message name (the last topic level, and the word in the schema field) to its model."""
+"""Message name (the word in the schema field) to its model."""
 
-
-def schema_text(name: str) -> str:
-    """Return the JSON Schema (draft 2020-12) of one message, as the checked-in file holds it."""
-    schema = MESSAGES[name].model_json_schema(by_alias=True, mode="validation")
-    required = schema.get("required", [])
-    schema["required"] = ["schema", *required]
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"edge_sorter.{name}.{MAJOR}.json"}
-    return json.dumps(head | schema, indent=2, ensure_ascii=False) + "\n"
-
-
-def write_schemas(folder: Path = SCHEMA_FOLDER) -> list[Path]:
-    """Write all JSON Schemas and return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name in MESSAGES:
-        paths.append(folder / f"{name}.json")
-        paths[-1].write_text(schema_text(name), encoding="utf-8")
-    return paths
-
-
-if __name__ == "__main__":
-    write_schemas()
+TOPIC_OF = {"alarm": "alarm/+", "plan_status": "plan/status"}
+"""Topic below the prefix where that is not the message's name; a reply goes where the command says."""
