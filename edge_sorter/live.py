@@ -74,7 +74,7 @@ def _http(config: Config, status: LineStatus) -> AbstractContextManager[object]:
         return nullcontext()
     from edge_sorter.service.http import open_http  # a line without it loads no web server
 
-    return open_http(config.service.http, status)
+    return open_http(config.service, status)
 
 
 def _run(

@@ -6,40 +6,43 @@ the main loop wait. When its thread dies, `failure` says so; the line goes on so
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
+from edge_sorter.config import ServiceSection, ServiceTlsSection
 from edge_sorter.errors import ConfigError
 from edge_sorter.service import health
+from edge_sorter.service.access import Access, Guard
 from edge_sorter.service.status import LineStatus
 
 log = logging.getLogger(__name__)
 
 GOODBYE_S = 1
+BACKLOG = 64
+LARGEST_MESSAGE = 64 * 1024
+"""Viewers send acknowledgements and small forms; nothing they say is larger."""
 
 
-def open_http(address: str, status: LineStatus) -> HttpServer:
-    """Open metrics and health of a line at the address of `service.http`.
+def open_http(
+    section: ServiceSection, status: LineStatus, *, access: Access | None = None, page: Sequence[BaseRoute] = ()
+) -> HttpServer:
+    """Open metrics, health and page of a line at the address of `service.http`.
 
     Raises:
-        ConfigError: The address cannot be listened on, or is open to others without a way to tell friends.
+        ConfigError: The address cannot be listened on, or token or certificates cannot be used.
     """
-    if not is_loopback(address):
-        raise ConfigError(
-            f"service.http: {address} can be reached from other machines, and nothing here asks who they are; "
-            "use 127.0.0.1 and a proxy in front"
-        )
-    server = HttpServer(address, routes=health.routes(status))
-    log.info("metrics and health at %smetrics, healthz, readyz", server.url)
+    server = HttpServer(section, routes=[*health.routes(status), *page], access=access or Access.of(section))
+    log.info("%smetrics, healthz, readyz at %s", "page, " if page else "", server.url)
     return server
 
 
@@ -47,32 +50,39 @@ class HttpServer:
     """Serves routes on one address until closed; a context manager.
 
     Args:
-        address: "host:port"; port 0 takes a free one.
+        section: Where to listen; port 0 takes a free one.
         routes: What to serve, in order of matching.
-        middleware: What every request passes through, such as the check of a token.
+        access: Who may see and change what.
 
     Attributes:
         url: Where it listens.
         failure: What ended the server's thread by itself, else None.
 
     Raises:
-        ConfigError: The address cannot be listened on.
+        ConfigError: The address cannot be listened on, or the certificates cannot be used.
     """
 
-    def __init__(self, address: str, *, routes: Sequence[BaseRoute], middleware: Sequence[Middleware] = ()) -> None:
-        host, port = split_address(address)
-        self._socket = _listen(host, port)
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{self._socket.getsockname()[1]}/"
+    def __init__(self, section: ServiceSection, *, routes: Sequence[BaseRoute], access: Access) -> None:
+        secrets = _tls(section.tls)
+        self._socket = _listen(section.host, section.port)
+        shown = f"[{section.host}]" if ":" in section.host else section.host
+        scheme = "https" if section.tls else "http"
+        self.url = f"{scheme}://{shown}:{self._socket.getsockname()[1]}/"
         self.failure: BaseException | None = None
         config = uvicorn.Config(
-            Starlette(routes=list(routes), middleware=list(middleware)),
+            Starlette(routes=list(routes), middleware=[Middleware(Guard, access=access)]),
             log_config=None,
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=GOODBYE_S,
             limit_concurrency=64,
+            backlog=BACKLOG,
             server_header=False,
+            proxy_headers=False,
+            ws="websockets-sansio",
+            ws_max_size=LARGEST_MESSAGE,
+            ws_per_message_deflate=False,  # pictures get no smaller, and trying costs time
+            **secrets,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
@@ -100,27 +110,6 @@ class HttpServer:
         self.close()
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """Return host and port of "host:port" or "[host]:port".
-
-    Raises:
-        ConfigError: It is neither.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f"service.http: {address!r} is not an address and a port; write 127.0.0.1:9464")
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether only this machine itself can reach an address."""
-    host = split_address(address)[0]
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -128,7 +117,7 @@ def _listen(host: str, port: int) -> socket.socket:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(where)
-            listening.listen(64)
+            listening.listen(BACKLOG)
         except BaseException:
             listening.close()
             raise
@@ -138,3 +127,19 @@ def _listen(host: str, port: int) -> socket.socket:
             "another port"
         ) from None
     return listening
+
+
+def _tls(section: ServiceTlsSection | None) -> dict[str, Any]:
+    if section is None:
+        return {}
+    try:
+        probe = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        probe.load_cert_chain(section.cert_file, section.key_file)
+        if section.client_ca_file:
+            probe.load_verify_locations(section.client_ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"service.tls: certificate, key or authority cannot be used: {error}") from None
+    wanted: dict[str, Any] = {"ssl_certfile": section.cert_file, "ssl_keyfile": section.key_file}
+    if section.client_ca_file:
+        wanted |= {"ssl_ca_certs": section.client_ca_file, "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return wanted

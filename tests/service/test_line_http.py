@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import ValidationError
 from test_line_status import MS, decision, step
 
 from edge_sorter.clock import ReplayClock
+from edge_sorter.config import ServiceSection
 from edge_sorter.errors import ConfigError
 from edge_sorter.plc.messages import InfoMessage
 from edge_sorter.plc.publisher import PublishResult, Vitals
-from edge_sorter.service.http import is_loopback, open_http, split_address
+from edge_sorter.service.http import HttpServer, open_http
 from edge_sorter.service.status import LineStatus, Peers
 from edge_sorter.service.temperature import temperatures_c
 from edge_sorter.types import Blind, Reason
@@ -32,9 +34,13 @@ def status(clock: ReplayClock) -> LineStatus:
     return LineStatus(clock)
 
 
+def local(status: LineStatus, *, port: int = 0) -> HttpServer:
+    return open_http(ServiceSection(http=f"127.0.0.1:{port}"), status)
+
+
 @pytest.fixture
 def server(status: LineStatus):
-    with open_http("127.0.0.1:0", status) as server:
+    with local(status) as server:
         yield server
 
 
@@ -130,32 +136,32 @@ def test_a_taken_port_is_said_before_anything_starts(status):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=rf"cannot listen on 127\.0\.0\.1:{port}: Address already in use"):
-            open_http(f"127.0.0.1:{port}", status)
+            local(status, port=port)
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.7:9464", "example.org:80"])
-def test_it_does_not_open_itself_to_the_network(address, status):
-    with pytest.raises(ConfigError, match=r"service\.http"):
-        open_http(address, status)
+def test_it_does_not_open_itself_to_the_network(address):
+    with pytest.raises(ValidationError, match="give token_file or"):
+        ServiceSection(http=address)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1"])
 def test_loopback(address):
-    assert is_loopback(address)
+    assert ServiceSection(http=address).local
 
 
 @pytest.mark.parametrize("address", ["9464", "127.0.0.1", "127.0.0.1:http", "127.0.0.1:70000", ":1"])
 def test_no_address(address):
-    with pytest.raises(ConfigError, match="not an address and a port"):
-        split_address(address)
+    with pytest.raises(ValidationError, match="http"):
+        ServiceSection(http=address)
 
 
 def test_closing_ends_the_thread_and_frees_the_port(status):
-    server = open_http("127.0.0.1:0", status)
+    server = local(status)
     port = int(server.url.rsplit(":", 1)[1].rstrip("/"))
     server.close()
     server.close()
-    open_http(f"127.0.0.1:{port}", status).close()
+    local(status, port=port).close()
 
 
 def test_thermal_zones(tmp_path: Path):
