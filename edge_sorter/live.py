@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from pathlib import Path
 
 from edge_sorter import __version__
@@ -29,6 +29,7 @@ from edge_sorter.plc.publisher import PublishResult
 from edge_sorter.plc.topics import Topics
 from edge_sorter.replay.runner import Progress, ReplayOptions, ReplayResult, replay_clip
 from edge_sorter.service.attended import AttendedLink
+from edge_sorter.service.notify import Notify
 from edge_sorter.service.status import LineStatus
 from edge_sorter.sort import SortPlan, load_plan
 from edge_sorter.types import Blind, Step
@@ -54,19 +55,23 @@ def run_live(config: Config, *, stopped: Callable[[], bool]) -> RunCounts:
     boot_id = new_boot_id(SystemClock())
     model = short_name(load_manifest(config.detect.model))
     topics = Topics(config.line, replay=from_file)
-    status = LineStatus(clock)
+    status, notify = LineStatus(clock), Notify()
     with (
+        closing(notify),
         _http(config, status),
         MqttLink(config.plc, topics=topics, clock=clock, boot_id=boot_id, model=model) as link,
         ExitStack() as stack,
     ):
         try:
-            return _run(config, stack, link, clock, status=status, boot_id=boot_id, stopped=stopped)
+            return _run(config, stack, link, clock, status=status, notify=notify, boot_id=boot_id, stopped=stopped)
         except Exception as error:
             cause = str(error).splitlines()[0][:200]
             link.state("HOLD", cause=cause)
             status.told("HOLD", cause=cause)
+            notify.status(f"failed: {cause}")
             raise
+        finally:
+            notify.stopping()
 
 
 def _http(config: Config, status: LineStatus) -> AbstractContextManager[object]:
@@ -84,18 +89,21 @@ def _run(
     clock: Clock,
     *,
     status: LineStatus,
+    notify: Notify,
     boot_id: str,
     stopped: Callable[[], bool],
 ) -> RunCounts:
+    notify.status("STARTING: model")
     detector = stack.enter_context(open_detector(config.detect))
     plan = load_plan(config.sort.plan, classes=detector.classes, calibrated=config.belt.calibration is not None)
     assert config.video.source is not None
     realtime = is_file_source(config.video.source)
+    notify.status("STARTING: camera")
     source = stack.enter_context(open_source(config.video, clock=clock, realtime=realtime))
     info = info_message(config, detector, plan, clock=clock, boot_id=boot_id, source=source.name)
     link.info(info)
     status.running(info)
-    attended = AttendedLink(link, status=status, source=source)
+    attended = AttendedLink(link, status=status, source=source, notify=notify)
     pipeline = open_pipeline(config, detector=detector, plan=plan, image_size_px=source.size_px, boot_id=boot_id)
     observers: list[Observer] = [status, _Log()]
     if config.journal.path:

@@ -1,4 +1,4 @@
-"""A publisher with somebody looking on: what the main loop tells the PLC, the status hears too.
+"""A publisher with somebody looking on: what the main loop tells the PLC, status and service manager hear too.
 
 Contract: every call goes to the publisher inside, first and unchanged; `tick` is a sign of life of the loop itself, so
 whatever hangs it (a stage, the camera, the broker) is seen as silence here.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from edge_sorter.plc.link import MqttLink
 from edge_sorter.plc.messages import AppState
 from edge_sorter.plc.publisher import NO_VITALS, PublishResult, Vitals
+from edge_sorter.service.notify import Notify
 from edge_sorter.service.status import LineStatus, Peers
 from edge_sorter.types import SortDecision
 from edge_sorter.video import FrameSource
@@ -22,11 +23,13 @@ class AttendedLink:
     Args:
         link: Carries everything to the broker.
         status: Hears it.
+        notify: Hears it too; its watchdog is fed by `tick`, and it is told READY by the first one with a broker.
         source: Asked now and then what it dropped.
     """
 
-    def __init__(self, link: MqttLink, *, status: LineStatus, source: FrameSource) -> None:
-        self._link, self._status, self._source = link, status, source
+    def __init__(self, link: MqttLink, *, status: LineStatus, source: FrameSource, notify: Notify) -> None:
+        self._link, self._status, self._source, self._notify = link, status, source, notify
+        self._ready = False
         self._next_peers_ns: int | None = None
 
     def publish(self, decision: SortDecision) -> PublishResult:
@@ -37,11 +40,16 @@ class AttendedLink:
         """Tell what this program can do from now on."""
         self._link.state(state, cause=cause)
         self._status.told(state, cause=cause)
+        self._notify.status(f"{AppState(state).value}: {cause}" if cause else AppState(state).value)
 
     def tick(self, now_ns: int, *, vitals: Vitals = NO_VITALS) -> None:
         """Do what is due on the link, and note that the loop is alive."""
         self._link.tick(now_ns, vitals=vitals)
         self._status.came_round(now_ns, vitals=vitals)
+        self._notify.alive(now_ns)
+        if not self._ready and self._link.connected:
+            self._ready = True
+            self._notify.ready()
         if self._next_peers_ns is None or now_ns >= self._next_peers_ns:
             self._next_peers_ns = now_ns + PEERS_PERIOD_NS
             link, source = self._link, self._source
