@@ -73,16 +73,13 @@ def heard(broker, certs: Path, user: str, topic: str, *, writer: str) -> bool:
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    try:
-        for _ in range(60):
-            publish(broker, certs, writer, topic)
-            if listener.poll() is not None:
-                return bool(listener.communicate()[0].strip())
-            time.sleep(0.05)
-        return False
-    finally:
-        listener.kill()
-        listener.communicate()
+    for _ in range(60):
+        publish(broker, certs, writer, topic)
+        if listener.poll() is not None:
+            break
+        time.sleep(0.05)
+    listener.kill()
+    return bool(listener.communicate()[0].strip())
 
 
 @pytest.mark.parametrize(
