@@ -19,6 +19,7 @@ from edge_sorter.yamlfile import Section, read_yaml
 Point = tuple[float, float]
 FourPoints = tuple[Point, Point, Point, Point]
 Floats = NDArray[np.float64]
+Rows = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
 
 HORIZON = 0.02
 """Depth, as a share of that of the calibrated area, below which a point counts as at the horizon."""
@@ -71,10 +72,9 @@ class BeltMap:
             )
         image_px = np.asarray(calibration.image_points_px) * scale
         belt_mm = np.asarray(calibration.belt_points_mm)
-        self._to_mm = _homography(image_px, belt_mm)
-        self._to_px = _homography(belt_mm, image_px)
-        self._back_to_px = np.linalg.inv(self._to_mm)  # unlike _to_px it keeps the depth that _to_mm gave
-        self._rows_to_mm, self._rows_to_px = self._to_mm.tolist(), self._to_px.tolist()
+        to_mm, to_px = _homography(image_px, belt_mm), _homography(belt_mm, image_px)
+        back_to_px = np.linalg.inv(to_mm)  # unlike to_px it keeps the depth that to_mm gave
+        self._to_mm, self._to_px, self._back_to_px = (_rows(matrix) for matrix in (to_mm, to_px, back_to_px))
         self.middle_y_mm = float(belt_mm[:, 1].min() + belt_mm[:, 1].max()) / 2.0
         """Belt coordinate of the middle of the calibrated area, from which lateral offsets count."""
         self.across_mm = (float(belt_mm[:, 1].min()), float(belt_mm[:, 1].max()))
@@ -82,19 +82,19 @@ class BeltMap:
 
     def to_mm(self, points_px: ArrayLike) -> Floats:
         """Map picture points (n, 2) to the belt (n, 2); beyond the horizon they come out far away, but finite."""
-        return _apply(self._to_mm, points_px)
+        return _apply_to_points(self._to_mm, points_px)
 
     def to_px(self, points_mm: ArrayLike) -> Floats:
         """Map belt points (n, 2) to the picture (n, 2); behind the camera they come out far away, but finite."""
-        return _apply(self._to_px, points_mm)
+        return _apply_to_points(self._to_px, points_mm)
 
     def point_mm(self, point_px: Point) -> Point:
         """Map one picture point to the belt, as `to_mm` does, without the cost of arrays."""
-        return _apply_to_one(self._rows_to_mm, point_px)
+        return _apply_to_one(self._to_mm, point_px)
 
     def point_px(self, point_mm: Point) -> Point:
         """Map one belt point to the picture, as `to_px` does, without the cost of arrays."""
-        return _apply_to_one(self._rows_to_px, point_mm)
+        return _apply_to_one(self._to_px, point_mm)
 
     def shift(self, xyxy: NDArray[np.floating[Any]], delta_mm: float) -> Floats:
         """Return where boxes (n, 4) are after the belt moved `delta_mm` (negative: backwards).
@@ -103,19 +103,26 @@ class BeltMap:
         come past the camera ends up far outside the picture; boxes beyond the horizon are returned unchanged.
         """
         boxes = np.asarray(xyxy, dtype=np.float64).reshape(-1, 4)
-        on_belt = _homogeneous(_edge_middles(boxes)) @ self._to_mm.T
-        in_front = on_belt[..., 2] > HORIZON
-        on_belt[..., 0] += delta_mm * on_belt[..., 2]
-        moved = on_belt @ self._back_to_px.T  # the third column is 1 for a box that did not move
-        edges = moved[..., :2] / np.clip(moved[..., 2:], 1.0 / SCALE_LIMIT, SCALE_LIMIT)
-        left, top, right, bottom = edges[:, 0, 0], edges[:, 1, 1], edges[:, 2, 0], edges[:, 3, 1]
-        corners = np.minimum(left, right), np.minimum(top, bottom), np.maximum(left, right), np.maximum(top, bottom)
-        return np.where(in_front.all(axis=1)[:, None], np.stack(corners, axis=1), boxes)
+        u, v, depth = _times(self._to_mm, *_edge_middles(boxes))
+        in_front = (depth > HORIZON).all(axis=0)
+        x, y, scale = _times(self._back_to_px, u + delta_mm * depth, v, depth)
+        scale = np.minimum(np.maximum(scale, 1.0 / SCALE_LIMIT), SCALE_LIMIT)  # 1 for a box that did not move
+        x, y = x / scale, y / scale
+        shifted = np.empty_like(boxes)
+        np.minimum(x[0], x[2], out=shifted[:, 0])
+        np.minimum(y[1], y[3], out=shifted[:, 1])
+        np.maximum(x[0], x[2], out=shifted[:, 2])
+        np.maximum(y[1], y[3], out=shifted[:, 3])
+        return shifted if in_front.all() else np.where(in_front[:, None], shifted, boxes)
 
     def centre_mm(self, xyxy: ArrayLike) -> Floats:
         """Return the belt points (n, 2) under the centres of boxes (n, 4)."""
         boxes = np.asarray(xyxy, dtype=np.float64).reshape(-1, 4)
         return self.to_mm((boxes[:, :2] + boxes[:, 2:]) / 2.0)
+
+    def edges_mm(self, xyxy: ArrayLike) -> tuple[Floats, Floats]:
+        """Return the belt points, x (4, n) and y (4, n), under the middles of left, top, right and bottom edges."""
+        return _apply(self._to_mm, *_edge_middles(np.asarray(xyxy, dtype=np.float64).reshape(-1, 4)))
 
     def size_mm(self, xyxy: ArrayLike) -> Floats:
         """Return length along travel and width across it (n, 2) of what fills boxes (n, 4).
@@ -125,20 +132,19 @@ class BeltMap:
         answer, the extent of the box itself stands in.
         """
         boxes = np.asarray(xyxy, dtype=np.float64).reshape(-1, 4)
-        middles = self.to_mm(_edge_middles(boxes).reshape(-1, 2)).reshape(-1, 4, 2)
-        right, down = middles[:, 2] - middles[:, 0], middles[:, 3] - middles[:, 1]
-        extent = np.maximum(np.abs(right), np.abs(down))
-        size_px = boxes[:, 2:] - boxes[:, :2]
-        mm_per_px = np.stack((right, down), axis=2) / np.maximum(size_px, 1e-9)[:, None, :]
-        mm_per_px_area = np.linalg.det(mm_per_px)
-        (a, b), (c, d) = np.abs(np.moveaxis(mm_per_px, 0, 2))  # |inverse| shares these entries, swapped
-        det = a * d - b * c  # of |A|, up to the factor area^2
+        x, y = self.edges_mm(boxes)
+        right_x, right_y, down_x, down_y = x[2] - x[0], y[2] - y[0], x[3] - x[1], y[3] - y[1]
+        area = np.abs(right_x * down_y - down_x * right_y)
+        right_x, right_y, down_x, down_y = np.abs((right_x, right_y, down_x, down_y))
+        solved = np.array((right_x - down_x, down_y - right_y))
+        extent = np.maximum((right_x, right_y), (down_x, down_y))
         with np.errstate(divide="ignore", invalid="ignore"):
-            factor = np.abs(mm_per_px_area) / det
-            solved = np.stack((a * size_px[:, 0] - b * size_px[:, 1], d * size_px[:, 1] - c * size_px[:, 0]), axis=1)
-            solved = solved * factor[:, None]
-            sensible = ((solved > 0.5 * extent) & (solved < 2.0 * extent)).all(axis=1)
-        return np.where(sensible[:, None], solved, extent)
+            solved *= area / (right_x * down_y - down_x * right_y)  # |A|^-1 has the entries of |A^-1|, up to this
+            sensible = (solved > 0.5 * extent) & (solved < 2.0 * extent)
+        if not sensible.all():
+            solved = np.where(sensible.all(axis=0), solved, extent)
+        size: Floats = solved.T
+        return size
 
 
 def _homography(source: Floats, target: Floats) -> Floats:
@@ -147,28 +153,43 @@ def _homography(source: Floats, target: Floats) -> Floats:
     return matrix / float(matrix[2] @ (*source.mean(axis=0), 1.0))
 
 
-def _homogeneous(points: Floats) -> Floats:
-    return np.concatenate((points, np.ones((*points.shape[:-1], 1))), axis=-1)
+def _rows(matrix: NDArray[np.floating[Any]]) -> Rows:
+    a, b, c = (tuple(row) for row in matrix.tolist())
+    return a, b, c
 
 
-def _apply(matrix: Floats, points: ArrayLike) -> Floats:
-    mapped = _homogeneous(np.asarray(points, dtype=np.float64).reshape(-1, 2)) @ matrix.T
-    flat: Floats = mapped[:, :2] / np.maximum(mapped[:, 2:], HORIZON)
-    return flat
+def _times(rows: Rows, x: Any, y: Any, w: Any = 1.0) -> tuple[Any, Any, Any]:
+    """Return a 3x3 matrix times (x, y, w), of numbers or of columns.
+
+    Written out, because a general matrix product may round differently from one machine's library to another's.
+    """
+    (a, b, c), (d, e, f), (g, h, i) = rows
+    return a * x + b * y + c * w, d * x + e * y + f * w, g * x + h * y + i * w
 
 
-def _apply_to_one(rows: list[list[float]], point: Point) -> Point:
-    x, y = point
-    u, v, depth = (row[0] * x + row[1] * y + row[2] for row in rows)
+def _apply(rows: Rows, x: Any, y: Any) -> tuple[Any, Any]:
+    u, v, depth = _times(rows, x, y)
+    depth = np.maximum(depth, HORIZON)
+    return u / depth, v / depth
+
+
+def _apply_to_points(rows: Rows, points: ArrayLike) -> Floats:
+    columns = np.asarray(points, dtype=np.float64).reshape(-1, 2).T
+    mapped: Floats = np.array(_apply(rows, columns[0], columns[1])).T
+    return mapped
+
+
+def _apply_to_one(rows: Rows, point: Point) -> Point:
+    u, v, depth = _times(rows, *point)
     depth = max(depth, HORIZON)
     return u / depth, v / depth
 
 
-def _edge_middles(boxes: Floats) -> Floats:
-    """Return the middles of the left, top, right and bottom edges (n, 4, 2) of boxes (n, 4)."""
+def _edge_middles(boxes: Floats) -> tuple[Floats, Floats]:
+    """Return the middles, x (4, n) and y (4, n), of the left, top, right and bottom edges of boxes (n, 4)."""
     x1, y1, x2, y2 = boxes.T
     x, y = (x1 + x2) / 2.0, (y1 + y2) / 2.0
-    return np.stack((np.stack((x1, x, x2, x), axis=1), np.stack((y, y1, y, y2), axis=1)), axis=2)
+    return np.array((x1, x, x2, x)), np.array((y, y1, y, y2))
 
 
 def _size(size_px: tuple[int, int]) -> str:

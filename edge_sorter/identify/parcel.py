@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
 
 from edge_sorter.belt import BeltMap
 from edge_sorter.config import IdentifySection
@@ -34,8 +33,11 @@ class _Evidence:
     votes: dict[int, float] = field(default_factory=dict)
     winner: int = -1
     sizes_mm: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=SIZES_KEPT))
+    size_mm: tuple[float, float] | None = None
     code_frames: dict[tuple[str, str], int] = field(default_factory=dict)
     touches_edge: bool = False
+    parcel: Parcel | None = None
+    """What it amounted to when something was last learnt."""
 
 
 class Identifier:
@@ -84,7 +86,14 @@ class Identifier:
         return parcels
 
     def _update_one(self, track: Track, size_mm: tuple[float, float] | None, codes: set[tuple[str, str]]) -> Parcel:
-        evidence = self._evidence.setdefault(track.track_id, _Evidence())
+        evidence = self._evidence.get(track.track_id)
+        if evidence is None:
+            evidence = self._evidence[track.track_id] = _Evidence()
+        elif not track.measured and not codes and evidence.parcel is not None:
+            known = evidence.parcel
+            return Parcel(
+                track, known.class_name, known.class_confidence, known.size_mm, codes=known.codes, flags=known.flags
+            )
         if track.measured:
             x1, y1, x2, y2 = track.looked_xyxy
             left, top, right, bottom = self._whole
@@ -92,20 +101,22 @@ class Identifier:
             _vote(evidence, track)
             if size_mm is not None and not evidence.touches_edge:
                 evidence.sizes_mm.append(size_mm)
+                evidence.size_mm = _median(evidence.sizes_mm)
         for code in sorted(codes):
             if code in evidence.code_frames or len(evidence.code_frames) < CODES_KEPT:
                 evidence.code_frames[code] = evidence.code_frames.get(code, 0) + 1
         accepted = self._accepted(evidence)
         total = sum(evidence.votes.values())
         winner = evidence.winner if evidence.winner >= 0 else track.class_id
-        return Parcel(
+        evidence.parcel = Parcel(
             track=track,
             class_name=self._classes[winner] if 0 <= winner < len(self._classes) else f"class_{winner}",
             class_confidence=round(evidence.votes.get(winner, 0.0) / total, 4) if total > 0.0 else 0.0,
-            size_mm=_median(evidence.sizes_mm),
+            size_mm=evidence.size_mm,
             codes=accepted,
             flags=_flags(evidence, accepted),
         )
+        return evidence.parcel
 
     def _sizes_mm(self, tracks: Sequence[Track]) -> dict[int, tuple[float, float]]:
         """Return length along travel and width across it, by track.
@@ -122,6 +133,8 @@ class Identifier:
 
     def _accepted(self, evidence: _Evidence) -> tuple[Code, ...]:
         """Return the codes to believe, in the order they were first seen."""
+        if not evidence.code_frames:
+            return ()
         return tuple(
             Code(symbology, text, frames)
             for (symbology, text), frames in evidence.code_frames.items()
@@ -133,25 +146,21 @@ def _vote(evidence: _Evidence, track: Track) -> None:
     """Add one look: the surer and the more whole, the more it counts."""
     weight = track.confidence * (EDGE_WEIGHT if evidence.touches_edge else 1.0)
     evidence.votes[track.class_id] = evidence.votes.get(track.class_id, 0.0) + weight
-    best = max(sorted(evidence.votes), key=lambda class_id: evidence.votes[class_id])
+    best = min(evidence.votes, key=lambda class_id: (-evidence.votes[class_id], class_id))
     if evidence.winner < 0 or evidence.votes[best] > OVERTAKE * evidence.votes[evidence.winner]:
         evidence.winner = best
 
 
-def _median(sizes_mm: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
-    if not sizes_mm:
-        return None
-    along, across = (median(side) for side in zip(*sizes_mm, strict=True))
-    return round(along, 1), round(across, 1)
+def _median(sizes_mm: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    half = len(sizes_mm) // 2
+    along, across = (sorted(side) for side in zip(*sizes_mm, strict=True))
+    return round((along[half] + along[-1 - half]) / 2.0, 1), round((across[half] + across[-1 - half]) / 2.0, 1)
 
 
 def _flags(evidence: _Evidence, accepted: tuple[Code, ...]) -> tuple[str, ...]:
     """Name what is odd; two different codes of one symbology contradict each other (a pattern filters by-codes)."""
     flags: list[str] = []
-    by_symbology: dict[str, set[str]] = {}
-    for code in accepted:
-        by_symbology.setdefault(code.symbology, set()).add(code.text)
-    if any(len(texts) > 1 for texts in by_symbology.values()):
+    if len(accepted) > len({code.symbology for code in accepted}):
         flags.append("CODE_CONFLICT")
     if evidence.touches_edge:
         flags.append("TOUCHES_EDGE")

@@ -129,11 +129,11 @@ class Router:
     ) -> _Path | None:
         """Move a track's path on to this frame and note a crossing on the way."""
         track = parcel.track
-        anchor = self._line.anchor(track.xyxy)
         path = self._paths.get(track.track_id)
         if path is None:
             if track.state is TrackState.ENDED:
                 return None
+            anchor = self._line.anchor(track.xyxy)
             past = self._line.side(anchor) >= 0.0
             path = _Path(anchor, captured_ns, travel_mm, Trail(self._belt.map, captured_ns), began_past=past)
             path.part_of = self._whole_of(parcel, parcels, travel_mm)
@@ -143,6 +143,7 @@ class Router:
             path.trail.add(track, travel_mm=travel_mm, whole="TOUCHES_EDGE" not in parcel.flags)
         if path.settled or path.began_past or path.crossing is not None:
             return path
+        anchor = self._line.anchor(track.xyxy)
         crossing = self._line.crossing(path.anchor_px, path.at_ns, anchor, captured_ns)
         if track.measured or travel_mm is not None:
             path.crossing, path.guess = crossing, None

@@ -22,12 +22,16 @@ ALIKE = 0.4
 
 def overlaps(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     """Return (m, n) intersection over union, and share of each `b` inside each `a`, of boxes (m, 4) and (n, 4)."""
-    corner1 = np.maximum(a[:, None, :2], b[None, :, :2])
-    corner2 = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inside = np.maximum(corner2 - corner1, 0.0).prod(axis=2)
-    area_a = np.maximum(a[:, 2:] - a[:, :2], 0.0).prod(axis=1)[:, None]
-    area_b = np.maximum(b[:, 2:] - b[:, :2], 0.0).prod(axis=1)[None, :]
-    return inside / np.maximum(area_a + area_b - inside, 1e-9), inside / np.maximum(area_b, 1e-9)
+    shared, area_a, area_b = _shared(a, b)
+    return shared / np.maximum(area_a + area_b - shared, 1e-9), shared / np.maximum(area_b, 1e-9)
+
+
+def _shared(a: Floats, b: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the common area (m, n) of boxes, and the areas (m, 1) and (1, n) of both."""
+    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    np.maximum(sides, 0.0, out=sides)
+    sides_a, sides_b = np.maximum(a[:, 2:] - a[:, :2], 0.0), np.maximum(b[:, 2:] - b[:, :2], 0.0)
+    return sides[..., 0] * sides[..., 1], sides_a[:, :1] * sides_a[:, 1:], (sides_b[:, 0] * sides_b[:, 1])[None, :]
 
 
 def misfit(predicted: Floats, measured: Floats, *, partial: bool) -> Floats:
@@ -59,7 +63,8 @@ def weights(
             may not match.
         partial: See `misfit`.
     """
-    iou, _ = overlaps(predicted, measured)
+    shared, area_a, area_b = _shared(predicted, measured)
+    iou = shared / np.maximum(area_a + area_b - shared, 1e-9)
     if reach_px is None:
         return np.where(iou >= min_iou, iou, 0.0)
     smaller = np.sqrt(_sides(measured).prod(axis=1)[None, :] / _sides(predicted).prod(axis=1)[:, None])
@@ -71,11 +76,14 @@ def weights(
 def assign(weight: Floats) -> Pairs:
     """Return the one-to-one pairs (row, column) of greatest total weight; entries of 0 or less are never paired.
 
-    Rows and columns fall into groups that share no positive entry. Most groups are a single pair; the others are
-    solved one by one with the Hungarian method.
+    Rows and columns fall into groups that share no positive entry. Most groups are a single pair, in most frames all
+    of them; the others are solved one by one with the Hungarian method.
     """
+    linked = [axis.tolist() for axis in np.nonzero(weight > 0.0)]
+    if all(len(set(axis)) == len(axis) for axis in linked):
+        return list(zip(*linked, strict=True))
     pairs: Pairs = []
-    for rows, columns in _groups(weight > 0.0):
+    for rows, columns in _groups(*linked):
         if len(rows) == 1 and len(columns) == 1:
             pairs.append((rows[0], columns[0]))
             continue
@@ -91,11 +99,11 @@ def _sides(boxes: Floats) -> Floats:
     return np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)
 
 
-def _groups(linked: NDArray[np.bool_]) -> list[tuple[list[int], list[int]]]:
-    """Return the connected groups of rows and columns of a boolean matrix, leaving out what is linked to nothing."""
+def _groups(linked_rows: list[int], linked_columns: list[int]) -> list[tuple[list[int], list[int]]]:
+    """Return the connected groups of rows and columns, given the entries that link a row to a column."""
     columns_of: dict[int, list[int]] = {}
     rows_of: dict[int, list[int]] = {}
-    for row, column in zip(*(axis.tolist() for axis in np.nonzero(linked)), strict=True):
+    for row, column in zip(linked_rows, linked_columns, strict=True):
         columns_of.setdefault(row, []).append(column)
         rows_of.setdefault(column, []).append(row)
     groups = []

@@ -68,7 +68,8 @@ class Motion(NamedTuple):
     @property
     def xyxy(self) -> Floats:
         """Boxes (n, 4)."""
-        return np.concatenate((self.centre - self.size / 2.0, self.centre + self.size / 2.0), axis=1)
+        half = self.size / 2.0
+        return np.concatenate((self.centre - half, self.centre + half), axis=1)
 
     @property
     def length(self) -> Floats:
@@ -78,13 +79,6 @@ class Motion(NamedTuple):
     def rows(self, index: NDArray[np.intp] | list[int]) -> Motion:
         """Return the rows picked by an index."""
         return Motion(*(column[index] for column in self))
-
-    def with_rows(self, index: NDArray[np.intp], rows: Motion) -> Motion:
-        """Return a copy in which the indexed rows are replaced."""
-        columns = [column.copy() for column in self]
-        for column, change in zip(columns, rows, strict=True):
-            column[index] = change
-        return Motion(*columns)
 
     def joined(self, other: Motion) -> Motion:
         """Return these rows followed by those of `other`."""
@@ -170,18 +164,18 @@ def _advance(motion: Motion, base: Floats, advance: Floats, wander: Floats, *, d
     """Move the centres by `base` and by slope times `advance`; `wander` is the slope's variance per advance."""
     moved = base + motion.slope * advance
     distance = np.abs(advance)
+    length, grown = motion.length, wander * distance
+    gained = advance * motion.var_slope
     if dt_s > 0.0:
         motion = motion._replace(velocity=moved / dt_s, rate=advance / dt_s)
     return motion._replace(
         centre=motion.centre + moved,
         var=motion.var
-        + 2.0 * advance * motion.cov
-        + advance**2 * motion.var_slope
-        + wander * distance**3 / 3.0
-        + (WANDER * motion.length) ** 2 * dt_s,
-        cov=motion.cov + advance * motion.var_slope + wander * advance * distance / 2.0,
-        var_slope=motion.var_slope + wander * distance,
-        var_size=motion.var_size + (GROWTH * motion.length) ** 2 * dt_s,
+        + advance * (2.0 * motion.cov + gained)
+        + (grown * distance * distance / 3.0 + (WANDER * length) ** 2 * dt_s),
+        cov=motion.cov + gained + grown * advance / 2.0,
+        var_slope=motion.var_slope + grown,
+        var_size=motion.var_size + (GROWTH * length) ** 2 * dt_s,
     )
 
 
@@ -192,8 +186,15 @@ def reach_px(motion: Motion, newborn: NDArray[np.bool_]) -> Floats:
     return np.clip(3.0 * sigma, 0.5 * length, np.where(newborn[:, None], *REACH) * length)
 
 
-def correct(motion: Motion, xyxy: Floats, first: NDArray[np.bool_], *, belt_known: bool) -> Motion:
-    """Return the motion after the boxes were measured at `xyxy` (n, 4).
+def correct(
+    motion: Motion,
+    xyxy: Floats,
+    first: NDArray[np.bool_],
+    *,
+    belt_known: bool,
+    seen: NDArray[np.bool_] | None = None,
+) -> Motion:
+    """Return the motion after the boxes were measured at `xyxy` (n, 4), or those of them that are `seen` (n,).
 
     Where a box changed size, its centre moved for that reason too, so the slope learns from the edge that agrees best
     with the prediction: a parcel that enters the picture, or passes behind something, keeps its speed. `first` (n,)
@@ -202,24 +203,31 @@ def correct(motion: Motion, xyxy: Floats, first: NDArray[np.bool_], *, belt_know
     With the belt's motion known the slope needs no help from a smooth centre, so a box that jumps in size is believed
     as it is: its edges are then exact where it is cut by the picture's border.
     """
+    length = motion.length
+    noise = (CENTRE_NOISE * length) ** 2
     edges = xyxy - motion.xyxy
     low, high = edges[:, :2], edges[:, 2:]
-    centre = (low + high) / 2.0
-    agreeing = np.where(low * high > 0.0, np.copysign(np.minimum(np.abs(low), np.abs(high)), low), 0.0)
-    moved = np.where(first[:, None], centre, agreeing)
-    noise = (CENTRE_NOISE * motion.length) ** 2
-    jumped = np.abs(high - low) > (JUMP if belt_known else np.inf) * motion.length
-    gain = np.where(jumped, 1.0, motion.var / (motion.var + noise))
-    slope_gain = motion.cov / (motion.var + noise + ((high - low) / 2.0) ** 2)
-    size_gain = np.where(jumped, 1.0, motion.var_size / (motion.var_size + (SIZE_NOISE * motion.length) ** 2))
+    centre, change = (low + high) / 2.0, high - low
+    moved = np.where(low * high > 0.0, np.copysign(np.minimum(np.abs(low), np.abs(high)), low), 0.0)  # where they agree
+    if first.any():
+        moved = np.where(first[:, None], centre, moved)
+    total = motion.var + noise
+    gain, size_gain = motion.var / total, motion.var_size / (motion.var_size + (SIZE_NOISE * length) ** 2)
+    if belt_known:
+        jumped = np.abs(change) > JUMP * length
+        gain, size_gain = np.where(jumped, 1.0, gain), np.where(jumped, 1.0, size_gain)
+    slope_gain = motion.cov / (total + (change / 2.0) ** 2)
+    if seen is not None:
+        gain, size_gain, slope_gain = gain * seen[:, None], size_gain * seen[:, None], slope_gain * seen[:, None]
+    learnt, left = slope_gain * moved, 1.0 - gain
     return Motion(
         centre=motion.centre + gain * centre,
-        size=np.maximum(motion.size + size_gain * (high - low), 1.0),
-        slope=motion.slope + slope_gain * moved,
+        size=np.maximum(motion.size + size_gain * change, 1.0),
+        slope=motion.slope + learnt,
         rate=motion.rate,
-        velocity=motion.velocity + slope_gain * moved * motion.rate,
-        var=(1.0 - gain) * motion.var,
-        cov=(1.0 - gain) * motion.cov,
+        velocity=motion.velocity + learnt * motion.rate,
+        var=left * motion.var,
+        cov=left * motion.cov,
         var_slope=motion.var_slope - slope_gain * motion.cov,
         var_size=(1.0 - size_gain) * motion.var_size,
     )

@@ -85,15 +85,16 @@ class Tracker:
         first = self._at_ns is None
         boxes = detections.xyxy.astype(np.float64)
         dt_s = self._predict(now_ns, travel_mm)
-        sure = detections.confidence >= self._high_confidence
-        pairs = self._pairs(boxes, np.flatnonzero(sure), [], reach=False)
+        sure = (detections.confidence >= self._high_confidence).tolist()
+        certain, doubtful = [i for i, yes in enumerate(sure) if yes], [i for i, yes in enumerate(sure) if not yes]
+        pairs = self._pairs(boxes, certain, [], reach=False)
         if not self._belt_known:
             self._refine_newborn(boxes, pairs, dt_s)
-        pairs += self._pairs(boxes, np.flatnonzero(sure), pairs, reach=True)
-        pairs += self._pairs(boxes, np.flatnonzero(~sure), pairs, reach=False)
+        pairs += self._pairs(boxes, certain, pairs, reach=True)
+        pairs += self._pairs(boxes, doubtful, pairs, reach=False)
         self._see(detections, boxes, pairs)
         taken = {i for _, i in pairs}
-        self._start(detections, boxes, [i for i in np.flatnonzero(sure).tolist() if i not in taken], in_view=first)
+        self._start(detections, boxes, [i for i in certain if i not in taken], in_view=first)
         return self._finish(now_ns)
 
     def _predict(self, now_ns: int, travel_mm: float | None) -> float:
@@ -129,7 +130,7 @@ class Tracker:
         velocities = self._motion.slope[rows] + (centre - self._motion.centre[rows]) / dt_s
         self._motion = moving.with_flow(self._motion, newborn, velocities, dt_s=dt_s)
 
-    def _pairs(self, boxes: Floats, candidates: NDArray[np.intp], taken: Pairs, *, reach: bool) -> Pairs:
+    def _pairs(self, boxes: Floats, candidates: list[int], taken: Pairs, *, reach: bool) -> Pairs:
         """Return new pairs (track row, detection) between tracks and candidates that are not yet taken.
 
         Args:
@@ -140,18 +141,19 @@ class Tracker:
         """
         taken_rows, taken_boxes = {row for row, _ in taken}, {i for _, i in taken}
         rows = [row for row in range(len(self._lives)) if row not in taken_rows]
-        free = [i for i in candidates.tolist() if i not in taken_boxes]
+        free = [i for i in candidates if i not in taken_boxes]
         if not rows or not free:
             return []
-        predicted = self._motion.rows(rows)
+        predicted = self._motion if len(rows) == len(self._lives) else self._motion.rows(rows)
         weight = weights(
             predicted.xyxy,
-            boxes[free],
+            boxes if len(free) == len(boxes) else boxes[free],
             min_iou=self._section.min_iou,
             reach_px=moving.reach_px(predicted, self._newborn()[rows]) if reach else None,
             partial=self._belt_known,
         )
-        weight *= np.array([[1.0 if self._lives[row].believed else TENTATIVE_WEIGHT] for row in rows])
+        if not all(self._lives[row].believed for row in rows):
+            weight *= np.array([[1.0 if self._lives[row].believed else TENTATIVE_WEIGHT] for row in rows])
         return [(rows[i], free[j]) for i, j in assign(weight)]
 
     def _see(self, detections: Detections, boxes: Floats, pairs: Pairs) -> None:
@@ -160,18 +162,20 @@ class Tracker:
             life.missed += 1
         if not pairs:
             return
-        rows, seen = (np.array(side) for side in zip(*pairs, strict=True))
-        first = np.array([self._lives[row].hits == 1 for row, _ in pairs])
-        corrected = moving.correct(self._motion.rows(rows), boxes[seen], first, belt_known=self._belt_known)
-        self._motion = self._motion.with_rows(rows, corrected)
+        rows, chosen = (list(side) for side in zip(*pairs, strict=True))
+        xyxy, seen = self._motion.xyxy, np.zeros(len(self._lives), bool)
+        xyxy[rows], seen[rows] = boxes[chosen], True
+        self._motion = moving.correct(self._motion, xyxy, self._newborn(), belt_known=self._belt_known, seen=seen)
+        measured = boxes.tolist()
+        confidence, class_id = detections.confidence.tolist(), detections.class_id.tolist()
         for row, i in pairs:
             life = self._lives[row]
             life.hits += 1
             life.missed = 0
             life.last_seen_ns = detections.captured_ns
-            life.xyxy = _box(boxes[i])
-            life.confidence = float(detections.confidence[i])
-            life.class_id = int(detections.class_id[i])
+            life.xyxy = tuple(measured[i])
+            life.confidence = confidence[i]
+            life.class_id = class_id[i]
             if life.believed or life.hits >= self._section.confirm_hits:
                 life.state = TrackState.CONFIRMED
 
@@ -224,8 +228,8 @@ class Tracker:
                     track_id=life.track_id,
                     state=life.state,
                     captured_ns=now_ns,
-                    xyxy=_box(boxes[row]),
-                    velocity_px_s=(velocities[row][0], velocities[row][1]),
+                    xyxy=tuple(boxes[row]),
+                    velocity_px_s=tuple(velocities[row]),
                     measured=life.missed == 0,
                     confidence=life.confidence,
                     class_id=life.class_id,

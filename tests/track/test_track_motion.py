@@ -105,11 +105,11 @@ def test_covariances_stay_valid_under_random_life() -> None:
         newborn = rng.random(30) < 0.2
         motion = moving.predict(moving.with_flow(motion, newborn, motion.velocity[~newborn]), dt_s=dt_s)
         motion = moving.with_flow(motion, rng.random(30) < 0.1, motion.velocity[:5], dt_s=dt_s)
-        rows = np.flatnonzero(rng.random(30) < 0.6)
-        seen = motion.rows(rows).xyxy + rng.normal(0, 10, (len(rows), 4))
-        motion = motion.with_rows(
-            rows, moving.correct(motion.rows(rows), seen, rng.random(len(rows)) < 0.2, belt_known=False)
-        )
+        seen = rng.random(30) < 0.6
+        measured = np.where(seen[:, None], motion.xyxy + rng.normal(0, 10, (30, 4)), motion.xyxy)
+        before = motion
+        motion = moving.correct(motion, measured, rng.random(30) < 0.2, belt_known=False, seen=seen)
+        assert all((new[~seen] == old[~seen]).all() for new, old in zip(motion, before, strict=True))
         assert (motion.var > 0).all()
         assert (motion.var_slope > 0).all()
         assert (motion.var * motion.var_slope - motion.cov**2 > -1e-6 * motion.var * motion.var_slope).all()
