@@ -13,7 +13,7 @@ from edge_sorter.atomic import write_json
 from edge_sorter.plc.publisher import PublishResult
 from edge_sorter.replay.histogram import Histogram
 from edge_sorter.replay.truth import Verdict
-from edge_sorter.sort.router import RouterCounts
+from edge_sorter.sort import RouterCounts
 from edge_sorter.types import Blind, Step
 
 STAGES = ("preprocess", "infer", "decode", "track", "identify", "sort", "publish")

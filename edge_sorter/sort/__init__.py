@@ -1,8 +1,9 @@
 """Parcels in, decisions out: which lane, why, and until when; the plan is data, the router latches once a parcel."""
 
+from edge_sorter.sort.counts import RouterCounts
 from edge_sorter.sort.deadline import budget_ms, deadline_ns
 from edge_sorter.sort.plan import Explained, Lane, Rule, SortPlan, load_plan
-from edge_sorter.sort.router import Router, RouterCounts
+from edge_sorter.sort.router import Router
 
 __all__ = [
     "Explained",

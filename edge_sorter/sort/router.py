@@ -17,15 +17,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from edge_sorter.belt import Belt, Crossing, DecisionLine
 from edge_sorter.config import SortSection
-from edge_sorter.sort.deadline import STANDSTILL_MM_S, deadline_ns
+from edge_sorter.events import LineEvent
+from edge_sorter.sort.counts import RouterCounts
+from edge_sorter.sort.deadline import STANDSTILL_MM_S
+from edge_sorter.sort.dispatch import Arrival, Dispatch
 from edge_sorter.sort.doubles import Doubles, Group
 from edge_sorter.sort.footprint import TOGETHER_NS, Footprint, Trail, belt_fixed, share_inside
-from edge_sorter.sort.plan import Lane, Rule, SortPlan, reason_of
-from edge_sorter.types import Action, BeltPosition, Box, Parcel, Reason, SortDecision, TrackState
+from edge_sorter.sort.plan import SortPlan
+from edge_sorter.sort.verdict import Evidence
+from edge_sorter.types import BeltPosition, Box, Parcel, SortDecision, TrackState
 
 PART = 0.7
 """A track of which this share was born inside another's footprint is a part of that parcel."""
@@ -52,41 +56,15 @@ class _Path:
     part_of: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    """Where a parcel should go, before anybody asked whether there is time for it."""
-
-    lane: Lane
-    alternates: tuple[str, ...]
-    action: Action
-    reason: Reason
-    rule: str | None = None
-
-
-@dataclass
-class RouterCounts:
-    """What became of the parcels, beyond the decisions themselves."""
-
-    decided: int = 0
-    late: int = 0
-    unseen: int = 0
-    split_suppressed: int = 0
-    unconfirmed: int = 0
-    joined: int = 0
-    by_reason: dict[str, int] = field(default_factory=dict)
-
-
 class Router:
     """Latches one decision on every parcel; memory is bounded by what is in view."""
 
     def __init__(self, section: SortSection, *, plan: SortPlan, line: DecisionLine, belt: Belt, boot_id: str) -> None:
         self.counts = RouterCounts()
         self._section = section
-        self._plan = plan
         self._line = line
         self._belt = belt
-        self._boot_id = boot_id
-        self._seq = 0
+        self._dispatch = Dispatch(section, plan=plan, boot_id=boot_id, counts=self.counts)
         self._paths: dict[int, _Path] = {}
         self._taken: OrderedDict[int, Footprint] = OrderedDict()
         self._doubles = Doubles(gap_mm=section.doubles_gap_mm) if section.doubles == "exception" else None
@@ -123,6 +101,10 @@ class Router:
         ]
         self._forget(parcels, captured_ns)
         return tuple(decision for decision in decisions if decision is not None)
+
+    def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
+        """Take what the line tells between two frames; return the decisions it changes, with a higher `rev`."""
+        return self._dispatch.hear(event)
 
     def _follow(
         self, parcel: Parcel, parcels: Sequence[Parcel], captured_ns: int, travel_mm: float | None
@@ -209,73 +191,17 @@ class Router:
             return None
         self._taken[parcel.track.track_id] = footprint
         group = self._group(parcel, path, parcels, travel_mm)
-        verdict = self._verdict(parcel, lost=path.crossing is None, group=group)
         crossed_ns = crossing.at_ns // 1000 * 1000  # as fine as messages are, and free of floating-point dust
         speed_mm_s = self._belt.motion.speed_mm_s(crossed_ns)
-        until_ns = deadline_ns(
-            crossed_ns,
-            self._section.timing,
-            divert_mm=verdict.lane.divert_mm,
-            speed_mm_s=path.trail.speed_mm_s() if speed_mm_s is None else speed_mm_s,
+        return self._dispatch.decide(
+            Arrival(
+                Evidence(parcel, lost=path.crossing is None, inseparable=None if group is None else group.reason),
+                crossed_ns,
+                captured_ns,
+                path.trail.speed_mm_s() if speed_mm_s is None else speed_mm_s,
+                self._position(crossing, parcel, path, group),
+            )
         )
-        if captured_ns > until_ns:
-            self.counts.late += 1
-            verdict = _Verdict(self._plan.lane_by_id[self._plan.default], (), Action.EXCEPTION, Reason.LATE)
-        self._seq += 1
-        self.counts.decided += 1
-        self.counts.by_reason[verdict.reason.value] = self.counts.by_reason.get(verdict.reason.value, 0) + 1
-        return SortDecision(
-            parcel_uid=f"{self._boot_id}-{self._seq:07d}",
-            seq=self._seq,
-            rev=0,
-            lane=verdict.lane.id,
-            alternates=verdict.alternates,
-            action=verdict.action,
-            reason=verdict.reason,
-            rule=verdict.rule,
-            plan=self._plan.name,
-            track_id=parcel.track.track_id,
-            class_name=parcel.class_name,
-            confidence=parcel.class_confidence,
-            size_mm=parcel.size_mm,
-            codes=parcel.codes,
-            flags=parcel.flags,
-            position=self._position(crossing, parcel, path, group),
-            crossed_ns=crossed_ns,
-            captured_ns=captured_ns,
-            deadline_ns=until_ns,
-        )
-
-    def _verdict(self, parcel: Parcel, *, lost: bool, group: Group | None) -> _Verdict:
-        """Choose lane and reason from the evidence alone."""
-        plan = self._plan
-        doubt: Reason | None = None
-        if group is not None:
-            doubt = group.reason
-        elif self._doubles is not None and self._too_long(parcel):
-            doubt = Reason.DOUBLE
-        elif lost:
-            doubt = Reason.TRACK_LOST
-        elif parcel.track.hits < self._section.min_hits:
-            doubt = Reason.LOW_CONF
-        elif plan.uses_codes and "CODE_CONFLICT" in parcel.flags:
-            doubt = Reason.MULTI_LABEL_CONFLICT
-        elif plan.uses_classes and parcel.class_confidence < self._section.min_class_confidence:
-            doubt = Reason.LOW_CONF
-        if doubt is not None:
-            return _Verdict(plan.lane_by_id[plan.exception], (), Action.EXCEPTION, doubt)
-        rule: Rule | None = plan.rule_for(parcel)
-        if rule is None:
-            lane = plan.lane_by_id[plan.default]
-            reason = Reason.NO_READ if plan.uses_codes and not parcel.codes else Reason.DEFAULT
-            return _Verdict(lane, (), lane.asked, reason)
-        lane = plan.lane_by_id[rule.to[0]]
-        return _Verdict(lane, rule.to[1:], lane.asked, reason_of(rule), rule.id)
-
-    def _too_long(self, parcel: Parcel) -> bool:
-        """Tell whether a parcel shows more than a single one of its class can: several, always seen as one."""
-        limit_mm = self._section.longest_mm.get(parcel.class_name)
-        return limit_mm is not None and parcel.size_mm is not None and max(parcel.size_mm) > limit_mm
 
     def _position(self, crossing: Crossing, parcel: Parcel, path: _Path, group: Group | None) -> BeltPosition:
         """Say where on the belt the parcel is: the belt travel at which its two edges are at the line."""
