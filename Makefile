@@ -5,7 +5,8 @@ PY := $(VENV)/bin/python
 # numpy for Python 3.10 has other type stubs than the ones the code is written against
 TYPES = @if $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then $(PY) -m mypy; \
 	else echo "mypy: skipped on Python 3.10, whose numpy has older type stubs"; fi
-DEBIAN_PACKAGES := mosquitto mosquitto-clients
+DEBIAN_PACKAGES := mosquitto mosquitto-clients systemd-container shellcheck
+DEBIAN_TOOLS := mosquitto mosquitto_sub systemd-nspawn shellcheck
 
 .PHONY: help demo test check lint format system clean
 
@@ -48,12 +49,12 @@ format: $(VENV)/.dev  ## Format and fix imports
 	$(PY) -m ruff check --fix .
 
 system:  # Debian packages that tests use; without them those tests skip and say so
-	@command -v mosquitto >/dev/null && command -v mosquitto_sub >/dev/null || { \
+	@for tool in $(DEBIAN_TOOLS); do command -v $$tool >/dev/null || exit 1; done || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(DEBIAN_PACKAGES) >/dev/null; \
 		else \
-			echo "Tests with a real broker will be skipped. To run them: apt-get install $(DEBIAN_PACKAGES)"; \
-		fi; } || echo "could not install $(DEBIAN_PACKAGES); tests with a real broker will be skipped"
+			echo "Tests that need them will be skipped. To run them: apt-get install $(DEBIAN_PACKAGES)"; \
+		fi; } || echo "could not install $(DEBIAN_PACKAGES); tests that need them will be skipped"
 
 clean:  ## Remove the virtual environment and outputs
 	rm -rf $(VENV) out build *.egg-info .pytest_cache .mypy_cache .ruff_cache
