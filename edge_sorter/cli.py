@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from edge_sorter import __version__
 from edge_sorter.errors import EdgeSorterError
+from edge_sorter.plc.gateway.commands import app as gateway_app
+from edge_sorter.stop import Stop
 
 app = typer.Typer(
     name="edge-sorter",
@@ -28,6 +28,8 @@ app = typer.Typer(
     help="Conveyor video in, one sort decision per parcel out over MQTT, before its divert deadline.",
     epilog="Start with `edge-sorter demo`. Not a safety function: E-stop and guards belong to the safety PLC.",
 )
+
+app.add_typer(gateway_app, name="gateway")
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", metavar="FILE", help="Configuration of the line, e.g. configs/demo/line.yaml")
@@ -43,37 +45,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 ALL_LINES = "+/+/+/+/+/edge_sorter/v1"
 
 _errors = Console(stderr=True, soft_wrap=True)
-
-
-class Stop:
-    """Turns SIGINT and SIGTERM into a question the main loop asks: `stopped()`. A second signal ends at once."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def __call__(self) -> bool:
-        """Tell whether to stop."""
-        return self.signal is not None
-
-    def _receive(self, number: int, _: FrameType | None) -> None:
-        if self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = number
-
-    @contextmanager
-    def installed(self) -> Iterator[Stop]:
-        """Handle both signals while the block runs."""
-        before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    @property
-    def exit_code(self) -> int:
-        """0 after SIGTERM, as a service should; 130 after Ctrl-C, as a shell expects."""
-        return 130 if self.signal == signal.SIGINT else 0
 
 
 def _print_version(wanted: bool) -> None:

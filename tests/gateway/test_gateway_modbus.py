@@ -2,153 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from datetime import datetime, timedelta, timezone
 
 import mosquitto as real
-import paho.mqtt.client as mqtt
 import pytest
+from hand_sorter import P, Sorter, stamp
 
-pytest.importorskip("pymodbus", reason="pymodbus is not installed: the Modbus gateway was not run")
-
-from modbus_plc import ModbusPlc
-
-from edge_sorter.clock import SystemClock
-from edge_sorter.config import LineSection, PlcSection
-from edge_sorter.plc.gateway.modbus import ModbusGateway
-from edge_sorter.plc.gateway.settings import GatewayConfig, ModbusSection
 from edge_sorter.plc.inbound import AckResult
 
 pytestmark = [
     pytest.mark.broker,
     pytest.mark.skipif(not real.INSTALLED, reason="mosquitto is not installed (apt-get install mosquitto)"),
 ]
-
-P = "acme/hub7/sort/line03/vis01/edge_sorter/v1"
-LINE = LineSection(enterprise="acme", site="hub7", area="sort", line="line03", cell="vis01")
-
-
-def stamp(seconds: float) -> str:
-    moment = datetime.now(timezone.utc) + timedelta(seconds=seconds)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-class Sorter:
-    """Speaks as edge_sorter does, by hand, so that it can also say what edge_sorter never would."""
-
-    def __init__(self, broker: real.Mosquitto) -> None:
-        self.acks: list[dict] = []
-        self.told: dict[str, dict] = {}
-        self.confirms: list[dict] = []
-        self.beats: list[float] = []
-        self.alive = True
-        self.n = 0
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="sorter", protocol=mqtt.MQTTv5)
-        self.client.on_connect = lambda client, *_: client.subscribe(f"{P}/plc/#", qos=1)
-        self.client.on_message = self._heard
-        self.client.reconnect_delay_set(0.1, 0.2)
-        self.client.connect(broker.host, broker.port)
-        self.client.loop_start()
-        self._stop = threading.Event()
-        self._beater = threading.Thread(target=self._beat)
-        self._beater.start()
-        self.state("RUNNING")
-
-    def close(self) -> None:
-        self._stop.set()
-        self._beater.join()
-        self.client.disconnect()
-        self.client.loop_stop()
-
-    def state(self, state: str) -> None:
-        message = {"schema": "edge_sorter.state/1", "boot_id": "B1", "state": state, "ts": stamp(0)}
-        self.client.publish(f"{P}/state", json.dumps(message), qos=1, retain=True)
-
-    def decide(self, seq: int, *, late_s: float = 5.0, retain: bool = False, **changes) -> dict:
-        message = {
-            "schema": "edge_sorter.decision/1",
-            "boot_id": "B1",
-            "seq": seq,
-            "parcel_uid": f"{changes.get('boot_id', 'B1')}-{seq}",
-            "rev": 0,
-            "lane": "L02",
-            "action": "DIVERT",
-            "reason": "PLAN_MATCH",
-            "pos": {"ref": "SPEED", "lead_mm": 1.0},
-            "t_capture": "2026-11-21T18:03:11.541902Z",
-            "t_publish": stamp(0),
-            "deadline": {"ts": stamp(late_s)},
-            "replay": False,
-        } | changes
-        self.client.publish(f"{P}/decision", json.dumps(message), qos=1, retain=retain)
-        return message
-
-    def results(self, seq: int) -> list[str]:
-        return [ack["result"] for ack in self.acks if ack["seq"] == seq]
-
-    def _heard(self, _client, _userdata, message) -> None:
-        data = json.loads(message.payload)
-        name = message.topic[len(P) + 1 :]
-        if name == "plc/ack":
-            self.acks.append(data)
-        elif name == "plc/confirm":
-            self.confirms.append(data)
-        elif name == "plc/hb":
-            self.beats.append(time.monotonic())
-            self.told[name] = data
-        else:
-            self.told[name] = data
-
-    def _beat(self) -> None:
-        while not self._stop.wait(0.1):
-            if self.alive:
-                self.n += 1
-                message = {"schema": "edge_sorter.hb/1", "boot_id": "B1", "n": self.n, "ts": stamp(0)}
-                self.client.publish(f"{P}/hb", json.dumps(message | {"state": "RUNNING"}), qos=0)
-
-
-@pytest.fixture
-def broker(tmp_path):
-    one = real.Mosquitto(tmp_path, persistence=True).start()
-    yield one
-    one.stop()
-
-
-@pytest.fixture
-def plc():
-    one = ModbusPlc(real.free_port()).start()
-    yield one
-    one.stop()
-
-
-@pytest.fixture
-def sorter(broker):
-    one = Sorter(broker)
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def gateway(broker, plc, sorter):
-    config = GatewayConfig(
-        line=LINE,
-        mqtt=PlcSection(host=broker.host, port=broker.port),
-        modbus=ModbusSection(port=plc.port, cycle_ms=5, timeout_ms=1000),
-        lanes={"L01": 1, "L02": 2, "HOSP": 99},
-        echo_ms=1000,
-    )
-    one = ModbusGateway(config, clock=SystemClock())
-    stop = threading.Event()
-    thread = threading.Thread(target=one.run, args=(stop.is_set,))
-    thread.start()
-    real.wait_until(lambda: one.usable and plc.in_use, timeout_s=20, what="the gateway is in use")
-    yield one
-    stop.set()
-    thread.join(10)
-    assert not thread.is_alive()
-    assert not plc.in_use  # it leaves the PLC on its default
 
 
 def answered(sorter: Sorter, seq: int, count: int = 1) -> list[str]:
@@ -213,22 +78,10 @@ def test_replayed_retained_foreign_and_stale_decisions_never_reach_the_plc(sorte
     assert [seq for seq, _, _ in plc.fired] == [4, 1]
 
 
-def test_a_retained_decision_is_ignored_by_a_gateway_that_comes_later(broker, sorter, plc):
+def test_a_retained_decision_is_ignored_by_a_gateway_that_comes_later(sorter, plc, request):
     sorter.decide(9, retain=True)
-    config = GatewayConfig(
-        line=LINE,
-        mqtt=PlcSection(host=broker.host, port=broker.port),
-        modbus=ModbusSection(port=plc.port, timeout_ms=1000),
-        lanes={"L02": 2},
-    )
-    gateway, stop = ModbusGateway(config, clock=SystemClock()), threading.Event()
-    thread = threading.Thread(target=gateway.run, args=(stop.is_set,))
-    thread.start()
-    try:
-        real.wait_until(lambda: gateway.rejected["RETAINED"] == 1, timeout_s=20, what="refused")
-    finally:
-        stop.set()
-        thread.join(10)
+    gateway = request.getfixturevalue("running")
+    real.wait_until(lambda: gateway.rejected["RETAINED"] == 1, timeout_s=20, what="refused")
     assert plc.fired == []
 
 
