@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edge_sorter.detect.engines import EngineNotHereError, EngineSpec, Layout, Tensor, cache_folder
+from edge_sorter.detect.engines.openvino_shift import shift_to_unsigned
 from edge_sorter.errors import EngineError
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,8 @@ def _compile(ov: Any, spec: EngineSpec) -> Any:
     if spec.input_name not in model.input().get_names():
         raise EngineError(f"the model's input is {sorted(model.input().get_names())}, not {spec.input_name!r}")
     model.reshape(list(spec.shape))
+    if spec.int8:
+        shift_to_unsigned(ov, model)
     steps = PrePostProcessor(model)
     steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(ColorFormat.BGR)
     steps.input().model().set_layout(ov.Layout("NCHW"))
