@@ -14,6 +14,7 @@ HEAVY = ("torch", "ultralytics", "tensorrt", "bpy", "onnx", "scipy", "pandas", "
 ALLOWED = {
     "types": set(),
     "events": {"types"},
+    "stop": set(),
     "errors": set(),
     "clock": set(),
     "atomic": {"errors"},
@@ -25,7 +26,7 @@ ALLOWED = {
     "track": {"types", "errors", "config", "belt"},
     "identify": {"types", "events", "errors", "config", "belt"},
     "sort": {"types", "events", "errors", "config", "belt", "yamlfile"},
-    "plc": {"types", "events", "errors", "config", "clock", "atomic", "__init__"},
+    "plc": {"types", "stop", "events", "errors", "config", "clock", "atomic", "__init__"},
     "journal": {"types", "events", "errors"},
     "pipeline": {
         "types",
