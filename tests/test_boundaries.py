@@ -26,7 +26,7 @@ ALLOWED = {
     "track": {"types", "errors", "config", "belt"},
     "identify": {"types", "events", "errors", "config", "belt"},
     "sort": {"types", "events", "errors", "config", "belt", "yamlfile"},
-    "plc": {"types", "stop", "events", "errors", "config", "clock", "atomic", "__init__"},
+    "plc": {"types", "stop", "events", "errors", "config", "clock", "atomic", "yamlfile", "__init__"},
     "journal": {"types", "events", "errors"},
     "pipeline": {
         "types",
