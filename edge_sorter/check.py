@@ -12,6 +12,7 @@ from edge_sorter.belt import load_calibration
 from edge_sorter.config import Config, is_file_source, load_config
 from edge_sorter.detect.manifest import Manifest, load_manifest
 from edge_sorter.errors import ConfigError, EdgeSorterError
+from edge_sorter.pipeline import line_of
 from edge_sorter.sort import load_plan
 
 
@@ -39,6 +40,7 @@ def check_installation(path: Path) -> Findings:
     findings.facts["configuration"] = str(path)
     manifest = _check_model(config, findings)
     _check_calibration(config, findings)
+    _check_encoder(config, findings)
     _check_plan(config, manifest, findings)
     _check_source(config, findings)
     return findings
@@ -66,10 +68,18 @@ def _check_calibration(config: Config, findings: Findings) -> None:
     except EdgeSorterError as error:
         findings.errors.append(error)
     else:
-        speed = config.belt.speed_mm_s
-        findings.facts["belt"] = f"calibrated by {config.belt.calibration.name}, " + (
-            f"{speed:g} mm/s" if speed else "speed measured from the tracks"
-        )
+        speed, encoder = config.belt.speed_mm_s, config.belt.encoder
+        motion = f"{speed:g} mm/s" if speed else "speed measured from the tracks"
+        if encoder is not None:
+            motion = f"encoder ({getattr(encoder.source, 'name', encoder.source)}), {encoder.mm_per_count:g} mm a count"
+        findings.facts["belt"] = f"calibrated by {config.belt.calibration.name}, {motion}"
+
+
+def _check_encoder(config: Config, findings: Findings) -> None:
+    try:
+        line_of(config)
+    except ConfigError as error:
+        findings.errors.append(error)
 
 
 def _check_plan(config: Config, manifest: Manifest | None, findings: Findings) -> None:

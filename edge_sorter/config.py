@@ -105,11 +105,24 @@ class DecisionLineSection(Section):
         return self
 
 
+class EncoderSection(Section):
+    """The belt's encoder, by which positions and deadlines count."""
+
+    source: Literal["mqtt"] | Path = Field(
+        description="`mqtt`: samples on plc/enc; or the record of a clip, CSV with the header captured_ns,count"
+    )
+    mm_per_count: float = Field(gt=0, le=100, description="belt travel of one count")
+    bits: int = Field(32, ge=8, le=32, description="width of the counter, after which it wraps")
+
+
 class BeltSection(Section):
     """How the picture relates to the belt, and how the belt moves."""
 
     calibration: Path | None = Field(None, description="camera-to-belt calibration file")
-    speed_mm_s: float | None = Field(None, gt=0, le=10_000, description="constant belt speed; needs a calibration")
+    speed_mm_s: float | None = Field(
+        None, gt=0, le=10_000, description="belt speed: constant, or while the encoder is silent; needs a calibration"
+    )
+    encoder: EncoderSection | None = None
     direction: tuple[float, float] = Field((1.0, 0.0), description="travel in the picture (x right, y down)")
     decision_line: DecisionLineSection
 
@@ -119,6 +132,8 @@ class BeltSection(Section):
             raise ValueError("decision_line.at_mm needs belt.calibration; or give decision_line.points")
         if self.calibration is None and self.speed_mm_s is not None:
             raise ValueError("speed_mm_s needs belt.calibration, else millimetres mean nothing in the picture")
+        if self.calibration is None and self.encoder is not None:
+            raise ValueError("encoder needs belt.calibration, else millimetres mean nothing in the picture")
         if self.direction == (0.0, 0.0):
             raise ValueError("direction must not be (0, 0)")
         return self
@@ -304,6 +319,9 @@ def _resolve(config: Config, base: Path) -> Config:
     def all_at(section: Section | None, *names: str) -> Section | None:
         return section and section.model_copy(update={name: at(getattr(section, name)) for name in names})
 
+    encoder = config.belt.encoder
+    if encoder is not None and isinstance(encoder.source, Path):
+        encoder = encoder.model_copy(update={"source": at(encoder.source)})
     source = config.video.source
     if source is not None and is_file_source(source):
         source = str(at(Path(source)))
@@ -311,7 +329,7 @@ def _resolve(config: Config, base: Path) -> Config:
         update={
             "video": config.video.model_copy(update={"source": source}),
             "detect": config.detect.model_copy(update={"model": at(config.detect.model)}),
-            "belt": config.belt.model_copy(update={"calibration": at(config.belt.calibration)}),
+            "belt": config.belt.model_copy(update={"calibration": at(config.belt.calibration), "encoder": encoder}),
             "sort": config.sort.model_copy(update={"plan": at(config.sort.plan)}),
             "journal": config.journal.model_copy(update={"path": at(config.journal.path)}),
             "plc": config.plc.model_copy(

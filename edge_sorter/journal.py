@@ -3,6 +3,9 @@
 A journal opens with a header (what decided: configuration, model, plan, boot id) and then holds, for each frame, the
 inputs of a decision (time, belt travel, boxes, code reads) beside its outcome (tracks, decisions). Replaying the inputs
 gives the same decisions byte for byte. Boxes are written as the shortest decimal that reads back to the same float32.
+
+What the line told before a frame stands in that frame's line as `ev`, in the order it was heard; where it changed
+decisions, or there is no frame for long, it has a line of its own with only `ev` and `dec`.
 """
 
 from __future__ import annotations
@@ -17,9 +20,13 @@ from typing import IO, Any
 import numpy as np
 
 from edge_sorter.errors import JournalError
+from edge_sorter.event_record import event_from, event_record
+from edge_sorter.events import LineEvent
 from edge_sorter.types import CodeRead, Detections, SortDecision, Step
 
 SCHEMA = "edge_sorter.journal/1"
+EVENTS_A_LINE = 512
+"""So many events are kept for the next frame's line before they get one of their own."""
 
 
 def decision_record(decision: SortDecision) -> dict[str, Any]:
@@ -118,6 +125,7 @@ class JournalWriter:
         self._header = dump_line({"schema": SCHEMA, **header})
         self._max_bytes = max_bytes
         self._written = 0
+        self._heard: list[list[Any]] = []
         self._file = self._open()
 
     def _open(self) -> IO[str]:
@@ -133,9 +141,20 @@ class JournalWriter:
 
     def write(self, step: Step) -> None:
         """Append one step; flushed to the operating system whenever it holds a decision."""
+        heard = {"ev": self._heard} if self._heard else {}
+        self._append(heard | step_record(step), flush=bool(step.decisions))
+
+    def hear(self, event: LineEvent, decisions: tuple[SortDecision, ...] = ()) -> None:
+        """Append what the line told, and the decisions it changed."""
+        self._heard.append(event_record(event))
+        if decisions or len(self._heard) >= EVENTS_A_LINE:
+            self._append({"ev": self._heard, "dec": [decision_record(d) for d in decisions]}, flush=bool(decisions))
+
+    def _append(self, record: dict[str, Any], *, flush: bool) -> None:
         try:
-            self._written += self._file.write(dump_line(step_record(step)))
-            if step.decisions:
+            self._written += self._file.write(dump_line(record))
+            self._heard = []
+            if flush:
                 self._file.flush()
             if self._max_bytes is not None and self._written > self._max_bytes:
                 self._rotate()
@@ -149,6 +168,8 @@ class JournalWriter:
 
     def close(self) -> None:
         """Flush and close; safe to call twice."""
+        if self._heard and not self._file.closed:
+            self._append({"ev": self._heard, "dec": []}, flush=True)
         self._file.close()
 
     def __enter__(self) -> JournalWriter:
@@ -162,7 +183,7 @@ class JournalWriter:
 
 @dataclass(frozen=True)
 class JournalStep:
-    """One recorded frame: the inputs to decide again, and the outcome it had."""
+    """One recorded frame: the inputs to decide again, what was heard before it, and the outcome it had."""
 
     index: int
     travel_mm: float | None
@@ -170,10 +191,19 @@ class JournalStep:
     reads: tuple[CodeRead, ...]
     tracks: list[list[Any]]
     decisions: list[dict[str, Any]]
+    heard: tuple[LineEvent, ...] = ()
+
+
+@dataclass(frozen=True)
+class JournalEvents:
+    """Line events between two frames, and the decisions that the last of them changed."""
+
+    heard: tuple[LineEvent, ...]
+    decisions: list[dict[str, Any]]
 
 
 class Journal:
-    """A recorded journal: `header`, and its steps by iteration.
+    """A recorded journal: `header`, all its `entries()`, and its steps by iteration.
 
     Raises:
         JournalError: The file is missing, no journal, or a line is damaged (a torn last line is tolerated: power
@@ -196,6 +226,10 @@ class Journal:
             raise JournalError(f"journal {path} has schema {schema!r}; this version reads {SCHEMA!r}")
 
     def __iter__(self) -> Iterator[JournalStep]:
+        return (entry for entry in self.entries() if isinstance(entry, JournalStep))
+
+    def entries(self) -> Iterator[JournalStep | JournalEvents]:
+        """Yield every line."""
         with self.path.open(encoding="utf-8") as file:
             file.readline()
             for number, line in enumerate(file, start=2):
@@ -207,9 +241,12 @@ class Journal:
                     raise JournalError(f"journal {self.path}, line {number}: damaged ({error})") from None
 
 
-def _parse(record: dict[str, Any]) -> JournalStep:
+def _parse(record: dict[str, Any]) -> JournalStep | JournalEvents:
+    heard = tuple(map(event_from, record.get("ev", ())))
+    if "i" not in record:
+        return JournalEvents(heard, record["dec"])
     rows = record["det"]
     table = np.array([row[:5] for row in rows], dtype=np.float32).reshape(-1, 5)
     detections = Detections(record["t"], table[:, :4], table[:, 4], np.array([row[5] for row in rows], dtype=np.int64))
     reads = tuple(CodeRead(*row) for row in record["reads"])
-    return JournalStep(record["i"], record["mm"], detections, reads, record["trk"], record["dec"])
+    return JournalStep(record["i"], record["mm"], detections, reads, record["trk"], record["dec"], heard)

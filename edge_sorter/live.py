@@ -19,8 +19,9 @@ from edge_sorter.config import Config, PlcSection, is_file_source
 from edge_sorter.detect import Detector, open_detector
 from edge_sorter.detect.manifest import Manifest, load_manifest
 from edge_sorter.errors import ConfigError
+from edge_sorter.events import LineEvent
 from edge_sorter.journal import JournalWriter, journal_header
-from edge_sorter.pipeline import Observer, RunCounts, open_pipeline, run
+from edge_sorter.pipeline import Observer, RunCounts, line_of, open_pipeline, run
 from edge_sorter.plc.boot import boot_id as new_boot_id
 from edge_sorter.plc.link import MqttLink
 from edge_sorter.plc.listen import Listener, Received
@@ -32,7 +33,7 @@ from edge_sorter.service.attended import AttendedLink
 from edge_sorter.service.notify import Notify
 from edge_sorter.service.status import LineStatus
 from edge_sorter.sort import SortPlan, load_plan
-from edge_sorter.types import Blind, Step
+from edge_sorter.types import Blind, SortDecision, Step
 from edge_sorter.video import HealthMonitor, open_source
 
 log = logging.getLogger(__name__)
@@ -118,6 +119,7 @@ def _run(
         )
         writer = JournalWriter(config.journal.path, header=header, max_bytes=round(config.journal.max_mb * 1e6))
         observers.append(_Journal(stack.enter_context(writer)))
+    line, _ = line_of(config)
     log.info("ready: %s, %s, plan %s", source.name, detector.description, plan.name)
     attended.state("READY")
     if isinstance(clock, FileClock):
@@ -127,6 +129,7 @@ def _run(
         pipeline,
         attended,
         clock=clock,
+        line=line,
         health=HealthMonitor(config.video.blind, watch_frozen=not realtime),
         observers=tuple(observers),
         stopped=stopped,
@@ -203,12 +206,25 @@ class _Journal:
     def on_blind(self, blind: Blind) -> None:
         """A journal records what was seen; the state topic records blindness."""
 
+    def on_heard(
+        self, event: LineEvent, decisions: tuple[SortDecision, ...], results: tuple[PublishResult, ...]
+    ) -> None:
+        self._writer.hear(event, decisions)
+
 
 class _Log:
     """Tells every decision."""
 
     def on_step(self, step: Step, results: tuple[PublishResult, ...], publish_ns: int) -> None:
-        for decision, result in zip(step.decisions, results, strict=True):
+        self._tell(step.decisions, results)
+
+    def on_heard(
+        self, event: LineEvent, decisions: tuple[SortDecision, ...], results: tuple[PublishResult, ...]
+    ) -> None:
+        self._tell(decisions, results)
+
+    def _tell(self, decisions: tuple[SortDecision, ...], results: tuple[PublishResult, ...]) -> None:
+        for decision, result in zip(decisions, results, strict=True):
             log.info(
                 "parcel %s %s -> %s %s (%s)",
                 decision.parcel_uid,

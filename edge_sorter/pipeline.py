@@ -1,8 +1,9 @@
 """The product in one place: what happens to a frame, and the loop that feeds frames until told to stop.
 
 `Pipeline.step` is four calls in the order of the data: detect, track, identify, sort. Live runs, replays, benchmarks,
-the demo and the tests all call it. `run` adds the surroundings of a real line: a source that may go blind, a publisher
-that may be offline, a journal. Both are single-threaded on purpose; only sources and the MQTT client own threads.
+the demo and the tests all call it. `Pipeline.hear` takes what the line tells between frames: counts, photo-eyes, lanes.
+`run` adds the surroundings of a real line: a source that may go blind, a publisher that may be offline, a journal.
+All of it is single-threaded on purpose; only sources and the MQTT client own threads.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
-from edge_sorter.belt import Belt, open_belt
+from edge_sorter.belt import Belt, EncoderMotion, RecordedEncoder, open_belt
 from edge_sorter.clock import Clock, stopwatch_ns
 from edge_sorter.config import Config
 from edge_sorter.detect import Detector
+from edge_sorter.events import EncoderCount, LineEvent
 from edge_sorter.identify import CodeReader, Identifier
+from edge_sorter.line_input import EventList, Inputs, LineInput
 from edge_sorter.plc.publisher import Publisher, PublishResult, Vitals
 from edge_sorter.sort import Router, SortPlan
 from edge_sorter.track import Tracker
-from edge_sorter.types import Blind, Box, CodeRead, Detections, Frame, Step, Track
+from edge_sorter.types import Blind, Box, CodeRead, Detections, Frame, SortDecision, Step, Track
 from edge_sorter.video import HealthMonitor
 from edge_sorter.video.source import Picture
 
@@ -57,6 +61,14 @@ class Pipeline:
             view_xyxy_px=_view_px(config.detect.crop, image_size_px),
         )
         self.router = Router(config.sort, plan=plan, line=self.belt.line, belt=self.belt, boot_id=boot_id)
+
+    def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
+        """Take what the line told, in the order of arrival, and return decisions that change because of it."""
+        if isinstance(event, EncoderCount):
+            if isinstance(self.belt.motion, EncoderMotion):
+                self.belt.motion.feed(event.at_ns, event.count)
+            return ()
+        return self.router.hear(event)
 
     def step(self, frame: Frame) -> Step:
         """Take one frame all the way to decisions.
@@ -115,6 +127,11 @@ class Observer(Protocol):
     def on_blind(self, blind: Blind) -> None:
         """See that there was no usable picture."""
 
+    def on_heard(
+        self, event: LineEvent, decisions: tuple[SortDecision, ...], results: tuple[PublishResult, ...]
+    ) -> None:
+        """See what the line told, the decisions it changed, and what became of those."""
+
 
 @dataclass
 class RunCounts:
@@ -124,6 +141,11 @@ class RunCounts:
     blind: dict[str, int] = field(default_factory=dict)
     published: dict[str, int] = field(default_factory=dict)
 
+    def count(self, results: tuple[PublishResult, ...]) -> None:
+        """Add what became of some decisions."""
+        for result in results:
+            self.published[result.value] = self.published.get(result.value, 0) + 1
+
 
 def run(
     source: Iterable[Picture],
@@ -132,16 +154,19 @@ def run(
     *,
     clock: Clock,
     health: HealthMonitor,
+    line: LineInput | None = None,
     observers: tuple[Observer, ...] = (),
     stopped: Callable[[], bool] = lambda: False,
 ) -> RunCounts:
     """Feed a source through a pipeline until it ends or `stopped()` says so.
 
-    A frame that the health monitor finds unusable is never looked at: the line is announced DEGRADED with the
-    reason, and RUNNING again once the picture recovers.
+    What the line told since the last frame is heard before the next one is looked at. A frame that the health monitor
+    finds unusable is never looked at: the line is announced DEGRADED with the reason, and RUNNING again once the
+    picture recovers.
     """
     counts = RunCounts()
     pulse = _Pulse()
+    line = line or EventList()
     blind_for: str | None = None
     publisher.state("RUNNING")
     for item in source:
@@ -149,6 +174,8 @@ def run(
         publisher.tick(now_ns, vitals=pulse.vitals(now_ns))
         if stopped():
             break
+        for event in line.take_events(now_ns):
+            _hear(event, pipeline, publisher, observers, counts)
         if item is None:
             continue
         blind = item if isinstance(item, Blind) else _unusable(item, health)
@@ -170,6 +197,16 @@ def run(
     return counts
 
 
+def _hear(
+    event: LineEvent, pipeline: Pipeline, publisher: Publisher, observers: tuple[Observer, ...], counts: RunCounts
+) -> None:
+    decisions = pipeline.hear(event)
+    results = tuple(publisher.publish(decision) for decision in decisions)
+    counts.count(results)
+    for observer in observers:
+        observer.on_heard(event, decisions, results)
+
+
 def _step(
     frame: Frame, pipeline: Pipeline, publisher: Publisher, observers: tuple[Observer, ...], counts: RunCounts
 ) -> None:
@@ -178,8 +215,7 @@ def _step(
     results = tuple(publisher.publish(decision) for decision in step.decisions)
     publish_ns = stopwatch_ns() - began_ns
     counts.frames += 1
-    for result in results:
-        counts.published[result.value] = counts.published.get(result.value, 0) + 1
+    counts.count(results)
     for observer in observers:
         observer.on_step(step, results, publish_ns)
 
@@ -207,6 +243,19 @@ class _Pulse:
 def _unusable(frame: Frame, health: HealthMonitor) -> Blind | None:
     reason = health.check(frame)
     return None if reason is None else Blind(frame.captured_ns, reason)
+
+
+def line_of(config: Config, *others: LineInput) -> tuple[Inputs, RecordedEncoder | None]:
+    """Return what hears the line: the record of a clip's encoder where one is configured, and `others`.
+
+    Raises:
+        ConfigError: The record is missing or wrong.
+    """
+    encoder = config.belt.encoder
+    if encoder is None or not isinstance(encoder.source, Path):
+        return Inputs(others), None
+    recorded = RecordedEncoder(encoder.source, bits=encoder.bits)
+    return Inputs((recorded, *others)), recorded
 
 
 def open_pipeline(

@@ -178,7 +178,7 @@ def test_size_stays_sensible_where_it_cannot_be_solved() -> None:
 
 def test_steady_and_unknown_motion() -> None:
     assert SteadyMotion(1500.0).travel_mm(2 * S) == 3000.0
-    assert (SteadyMotion(1500.0).ref, SteadyMotion(None).ref) == ("SPEED", "TIME")
+    assert (SteadyMotion(1500.0).ref(0), SteadyMotion(None).ref(0)) == ("SPEED", "TIME")
     assert SteadyMotion(None).travel_mm(S) is None
     assert SteadyMotion(None).speed_mm_s(S) is None
 
@@ -238,8 +238,73 @@ def test_encoder_history_is_bounded() -> None:
     assert motion.travel_mm(0) is None
 
 
+def test_samples_that_were_held_up_are_no_reset() -> None:
+    """Six samples of a 50 Hz feed, stuck for 120 ms, arrive within a fifth of a millisecond."""
+    motion = encoder([(0.0, 0), (0.02, 40), (0.16, 80), (0.16, 120), (0.1601, 160), (0.1602, 320)])
+    assert motion.resets == 0
+    assert motion.travel_mm(round(0.1602 * S)) == pytest.approx(160.0)
+
+
+def test_while_the_encoder_is_silent_the_set_speed_stands_in_and_travel_never_jumps() -> None:
+    motion = encoder([(i / 50, i * 40) for i in range(51)], fallback_mm_s=800.0)
+    assert (motion.ref(S), motion.ref(S + S // 10), motion.ref(2 * S)) == ("ENC1", "ENC1", "SPEED")
+    assert motion.travel_mm(S + S // 10) == pytest.approx(1100.0)
+    assert motion.travel_mm(2 * S) == pytest.approx(1100.0 + 720.0)
+    assert motion.speed_mm_s(2 * S) == 800.0
+    motion.feed(2 * S, 50 * 40 + 7)  # it was the belt that stood, not only the encoder: nobody can know
+    assert motion.travel_mm(2 * S) == pytest.approx(1820.0)
+    motion.feed(2 * S + S // 50, 50 * 40 + 47)
+    assert motion.travel_mm(2 * S + S // 50) == pytest.approx(1840.0)
+    assert motion.ref(2 * S) == "ENC1"
+
+
+def test_before_the_first_sample_the_set_speed_stands_in() -> None:
+    motion = EncoderMotion(mm_per_count=0.5, fallback_mm_s=1000.0)
+    assert (motion.travel_mm(S), motion.speed_mm_s(S), motion.ref(S)) == (1000.0, 1000.0, "SPEED")
+    motion.feed(2 * S, 77)
+    assert (motion.travel_mm(S), motion.travel_mm(2 * S)) == (1000.0, 2000.0)
+
+
+@given(
+    start=st.integers(0, 2**32 - 1),
+    moves=st.lists(st.integers(-40, 200), min_size=1, max_size=60),
+    at_mm=st.floats(-5000, 5000),
+)
+def test_counts_and_travel_convert_both_ways_over_any_wrap(start: int, moves: list[int], at_mm: float) -> None:
+    motion = encoder([])
+    motion.feed(0, start)
+    count = start
+    for i, move in enumerate(moves, start=1):
+        count += move
+        motion.feed(i * S // 50, count % 2**32)
+    travel = 0.5 * sum(moves)
+    assert motion.travel_mm(len(moves) * S // 50) == pytest.approx(travel)
+    assert motion.count_at(travel) == count % 2**32
+    there = motion.count_at(travel + at_mm)
+    assert there is not None
+    assert 0 <= there < 2**32
+    assert motion.travel_of(there) == pytest.approx(travel + at_mm, abs=0.26)
+
+
+def test_without_samples_there_is_no_count() -> None:
+    assert EncoderMotion(mm_per_count=0.5).count_at(1.0) is None
+    assert EncoderMotion(mm_per_count=0.5).travel_of(1) is None
+    assert SteadyMotion(1000.0).count_at(1.0) is None
+
+
 def test_a_16_bit_counter() -> None:
     assert encoder([(0, 65_500), (0.1, 100)], bits=16).travel_mm(S // 10) == pytest.approx(68.0)
+
+
+def test_the_configured_encoder_moves_the_belt(tmp_path: Path) -> None:
+    path = tmp_path / "flat.yaml"
+    path.write_text(FLAT.model_dump_json())
+    section = {"calibration": path, "decision_line": {"at_mm": 900}, "encoder": {"source": "mqtt", "mm_per_count": 0.5}}
+    belt = open_belt(BeltSection.model_validate(section), image_size_px=SIZE)
+    assert isinstance(belt.motion, EncoderMotion)
+    assert belt.motion.travel_mm(0) is None
+    belt = open_belt(BeltSection.model_validate(section | {"speed_mm_s": 500}), image_size_px=SIZE)
+    assert belt.motion.ref(0) == "SPEED"
 
 
 # --- decision line -------------------------------------------------------------------------------------------------
@@ -384,7 +449,7 @@ def test_open_belt_with_calibration(camera_yaml: Path) -> None:
 def test_open_belt_without_calibration() -> None:
     section = BeltSection(direction=(0, 2), decision_line=DecisionLineSection(points=((0, 0.5), (1, 0.5))))
     belt = open_belt(section, image_size_px=SIZE)
-    assert (belt.map, belt.direction, belt.motion.ref) == (None, (0.0, 1.0), "TIME")
+    assert (belt.map, belt.direction, belt.motion.ref(0)) == (None, (0.0, 1.0), "TIME")
     assert belt.line.side((480, 100)) == pytest.approx(-170)
 
 

@@ -27,7 +27,9 @@ ALLOWED = {
     "identify": {"types", "events", "errors", "config", "belt"},
     "sort": {"types", "events", "errors", "config", "belt", "yamlfile"},
     "plc": {"types", "stop", "events", "errors", "config", "clock", "atomic", "yamlfile", "__init__"},
-    "journal": {"types", "events", "errors"},
+    "event_record": {"events"},
+    "line_input": {"events"},
+    "journal": {"types", "events", "errors", "event_record"},
     "pipeline": {
         "types",
         "events",
@@ -42,6 +44,7 @@ ALLOWED = {
         "sort",
         "plc",
         "journal",
+        "line_input",
     },
     "service": {
         "types",

@@ -69,6 +69,10 @@ def test_every_shipped_configuration_loads(root: Path) -> None:
         (GOOD.replace("m.onnx}", "m.onnx, input_px: [640, 380]}"), ["line 3, detect.input_px:", "multiples of 32"]),
         # rules across keys
         (GOOD.replace("belt: {", "belt: {speed_mm_s: 5, "), ["speed_mm_s needs belt.calibration"]),
+        (
+            GOOD.replace("belt: {", "belt: {encoder: {source: mqtt, mm_per_count: 0.5}, "),
+            ["encoder needs belt.calibration"],
+        ),
         (GOOD.replace("points: [[0.5, 0.0], [0.5, 1.0]]", "at_mm: 5"), ["at_mm needs belt.calibration"]),
         (GOOD.replace("points: [[0.5, 0.0], [0.5, 1.0]]", ""), ["give either at_mm"]),
         (

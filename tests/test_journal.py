@@ -9,7 +9,25 @@ import numpy as np
 import pytest
 
 from edge_sorter.errors import JournalError
-from edge_sorter.journal import Journal, JournalWriter, dump_line, step_record
+from edge_sorter.events import (
+    EncoderCount,
+    Flush,
+    LaneReport,
+    LaneStatus,
+    LineReport,
+    PlanOffer,
+    PlcItem,
+    ScannerRead,
+)
+from edge_sorter.journal import (
+    EVENTS_A_LINE,
+    Journal,
+    JournalEvents,
+    JournalStep,
+    JournalWriter,
+    dump_line,
+    step_record,
+)
 from edge_sorter.types import (
     Action,
     BeltPosition,
@@ -137,3 +155,67 @@ def test_rotation_bounds_the_disk(tmp_path: Path) -> None:
     assert all(p.stat().st_size < 3000 for p in tmp_path.iterdir())
     assert [s.index for s in Journal(path)][-1] == 49
     assert Journal(tmp_path / "j.jsonl.1").header["boot_id"] == "B"
+
+
+EVENTS = [
+    EncoderCount(1, 4294967295),
+    EncoderCount(2, 0, 0.5),
+    PlcItem(3, 17, 100),
+    PlcItem(4, 17, 100, 700, "PE2"),
+    LaneReport(5, "L01", LaneStatus.FULL, 97.5),
+    LineReport(6, "STOPPED", cause="E-stop"),
+    ScannerRead(7, "top1"),
+    ScannerRead(8, "top1", 17, 300, (("]C1", "00340"), ("QRCode", "x")), 2140.0, (418.0, 300.0, 190.0)),
+    PlanOffer(9, {"id": "p", "rules": [{"when": {"class": ["a", "b"]}}]}, "AT", 1000),
+    Flush(10, "STOP_FLUSH"),
+]
+
+
+def test_what_was_heard_comes_back_in_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with JournalWriter(path, header=HEADER) as journal:
+        journal.write(a_step(0))
+        for event in EVENTS[:4]:
+            journal.hear(event)
+        journal.hear(EVENTS[4], (a_decision(rev=1),))
+        journal.hear(EVENTS[5])
+        journal.write(a_step(1))
+        for event in EVENTS[6:]:
+            journal.hear(event)
+    entries = list(Journal(path).entries())
+    assert [type(entry) for entry in entries] == [JournalStep, JournalEvents, JournalStep, JournalEvents]
+    assert [event for entry in entries for event in entry.heard] == EVENTS
+    assert [[d["rev"] for d in entry.decisions] for entry in entries] == [[], [1], [], []]
+    assert entries[2].heard == (EVENTS[5],)
+    assert [step.index for step in Journal(path)] == [0, 1]
+
+
+def test_a_sample_of_the_encoder_costs_three_values_and_a_quiet_line_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with JournalWriter(path, header=HEADER) as journal:
+        journal.hear(EVENTS[0])
+        journal.write(a_step(0))
+        journal.write(a_step(1))
+    _, heard, quiet = path.read_text().splitlines()
+    assert heard.startswith('{"ev":[["enc",1,4294967295]],"i":0,')
+    assert quiet + "\n" == dump_line(step_record(a_step(1)))
+
+
+def test_a_camera_that_is_blind_for_long_does_not_pile_up_events(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with JournalWriter(path, header=HEADER, max_bytes=100_000) as journal:
+        for i in range(3 * EVENTS_A_LINE):
+            journal.hear(EncoderCount(i, i))
+        assert len(journal._heard) < EVENTS_A_LINE
+    assert sum(len(entry.heard) for entry in Journal(path).entries()) == 3 * EVENTS_A_LINE
+
+
+def test_a_damaged_event_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with JournalWriter(path, header=HEADER) as journal:
+        journal.hear(EVENTS[0])
+        journal.write(a_step(0))
+        journal.write(a_step(1))
+    path.write_text(path.read_text().replace('["enc",', '["nope",'))
+    with pytest.raises(JournalError, match="line 2: damaged"):
+        list(Journal(path))

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from test_journal import a_decision
 
 from edge_sorter.clock import ReplayClock
 from edge_sorter.config import BlindSection
+from edge_sorter.events import EncoderCount, LaneReport, LaneStatus, LineEvent
+from edge_sorter.line_input import EventList
 from edge_sorter.pipeline import run
 from edge_sorter.plc.publisher import MemoryPublisher
-from edge_sorter.types import Blind, Detections, Frame, Step
+from edge_sorter.types import Blind, Detections, Frame, SortDecision, Step
 from edge_sorter.video import HealthMonitor, ListSource
 
 MS = 1_000_000
@@ -24,13 +27,22 @@ def frame(index: int, luma: int = 120) -> Frame:
 
 @dataclass
 class Watched:
-    """Stands in for a pipeline and an observer: remembers which frames were looked at."""
+    """Stands in for a pipeline and an observer: remembers which frames were looked at, and what was heard."""
 
     looked: list[int] = field(default_factory=list)
     blind: list[str] = field(default_factory=list)
+    order: list[object] = field(default_factory=list)
+
+    def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
+        self.order.append(event)
+        return (a_decision(),) if isinstance(event, LaneReport) else ()
+
+    def on_heard(self, event, decisions, results) -> None:
+        self.order.append((event.at_ns, [d.parcel_uid for d in decisions], [r.value for r in results]))
 
     def step(self, frame: Frame) -> Step:
         self.looked.append(frame.index)
+        self.order.append(frame.index)
         return Step(frame.index, frame.captured_ns, None, Detections.empty(frame.captured_ns), (), (), (), ())
 
     def on_step(self, step, results, publish_ns) -> None:
@@ -40,7 +52,7 @@ class Watched:
         self.blind.append(blind.reason)
 
 
-def play(items, *, stopped=lambda: False):
+def play(items, *, stopped=lambda: False, line=None):
     clock = ReplayClock()
     watched, publisher = Watched(), MemoryPublisher(clock)
     counts = run(
@@ -49,6 +61,7 @@ def play(items, *, stopped=lambda: False):
         publisher,
         clock=clock,
         observers=(watched,),
+        line=line,
         stopped=stopped,
         health=HealthMonitor(BlindSection(frozen_frames=4, recovered_frames=3)),
     )
@@ -96,3 +109,21 @@ def test_stopping_ends_the_loop_before_the_next_frame() -> None:
     asked = iter([False, False, True])
     watched, _, _ = play([frame(i) for i in range(10)], stopped=lambda: next(asked))
     assert watched.looked == [0, 1]
+
+
+def test_what_the_line_told_is_heard_before_the_frame_it_came_before() -> None:
+    late = LaneReport(95 * MS, "L01", LaneStatus.FULL)
+    events = [EncoderCount(at * MS, at) for at in (10, 40, 90)]
+    watched, _, counts = play([frame(i) for i in range(4)], line=EventList([late, *events]))
+    order = [
+        item if isinstance(item, int) else item.at_ns // MS for item in watched.order if not isinstance(item, tuple)
+    ]
+    assert order == [0, 10, 40, 1, 2, 90, 95, 3]
+    assert counts.published == {"LATE": 1}, "what the line changed is published under the same rules"
+    assert (95 * MS, ["B-0000001"], ["LATE"]) in watched.order
+
+
+def test_the_line_is_heard_while_the_camera_is_blind() -> None:
+    events = [EncoderCount(at * MS, at) for at in (10, 50, 60)]
+    watched, _, _ = play([frame(0), Blind(55 * MS, "CAM_LOST"), Blind(70 * MS, "CAM_LOST")], line=EventList(events))
+    assert [event for event in watched.order if isinstance(event, EncoderCount)] == events

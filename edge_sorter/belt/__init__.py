@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from edge_sorter.belt.line import Crossing, DecisionLine, unit_vector
 from edge_sorter.belt.mapping import BeltMap, Calibration, Point, load_calibration
 from edge_sorter.belt.motion import BeltMotion, EncoderMotion, SteadyMotion
+from edge_sorter.belt.recorded import RecordedEncoder
 from edge_sorter.config import BeltSection
 from edge_sorter.errors import ConfigError
 
@@ -25,6 +26,7 @@ __all__ = [
     "Crossing",
     "DecisionLine",
     "EncoderMotion",
+    "RecordedEncoder",
     "SteadyMotion",
     "load_calibration",
     "open_belt",
@@ -73,4 +75,11 @@ def open_belt(section: BeltSection, *, image_size_px: tuple[int, int]) -> Belt:
                 f"belt.direction {section.direction} is against the calibration {section.calibration}, in which x "
                 "grows the other way: turn belt_points_mm round, or leave direction out"
             )
-    return Belt(belt_map, SteadyMotion(section.speed_mm_s), line, unit_vector(travel))
+    return Belt(belt_map, _motion(section), line, unit_vector(travel))
+
+
+def _motion(section: BeltSection) -> BeltMotion:
+    encoder = section.encoder
+    if encoder is None:
+        return SteadyMotion(section.speed_mm_s)
+    return EncoderMotion(mm_per_count=encoder.mm_per_count, bits=encoder.bits, fallback_mm_s=section.speed_mm_s)

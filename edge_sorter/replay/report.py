@@ -10,11 +10,12 @@ from rich.console import Console, Group
 from rich.table import Table
 
 from edge_sorter.atomic import write_json
+from edge_sorter.events import LineEvent
 from edge_sorter.plc.publisher import PublishResult
 from edge_sorter.replay.histogram import Histogram
 from edge_sorter.replay.truth import Verdict
 from edge_sorter.sort import RouterCounts
-from edge_sorter.types import Blind, Step
+from edge_sorter.types import Blind, SortDecision, Step
 
 STAGES = ("preprocess", "infer", "decode", "track", "identify", "sort", "publish")
 
@@ -45,7 +46,16 @@ class Collector:
             self.stages.setdefault(stage, Histogram()).record(spent_ns)
         if step.decisions:
             self.stages["publish"].record(publish_ns)
-        for decision, result in zip(step.decisions, results, strict=True):
+        self._count(step.decisions, results)
+
+    def on_heard(
+        self, event: LineEvent, decisions: tuple[SortDecision, ...], results: tuple[PublishResult, ...]
+    ) -> None:
+        """Count decisions that changed because of what the line told."""
+        self._count(decisions, results)
+
+    def _count(self, decisions: tuple[SortDecision, ...], results: tuple[PublishResult, ...]) -> None:
+        for decision, result in zip(decisions, results, strict=True):
             self.lanes[decision.lane] += 1
             self.reasons[decision.reason.value] += 1
             self.classes[decision.class_name] += 1

@@ -17,8 +17,9 @@ from edge_sorter.clock import Clock, FileClock, ReplayClock, ShiftedClock, stopw
 from edge_sorter.config import Config
 from edge_sorter.detect import Detector, open_detector
 from edge_sorter.errors import JournalError, VideoError
-from edge_sorter.journal import Journal, JournalWriter, decision_record, dump_line, journal_header
-from edge_sorter.pipeline import Pipeline, open_pipeline, run
+from edge_sorter.events import LineEvent
+from edge_sorter.journal import Journal, JournalStep, JournalWriter, decision_record, dump_line, journal_header
+from edge_sorter.pipeline import Pipeline, line_of, open_pipeline, run
 from edge_sorter.plc.publisher import MemoryPublisher, Publisher, PublishResult
 from edge_sorter.replay.annotate import Overlay, annotate
 from edge_sorter.replay.memory import MemoryWatch
@@ -85,6 +86,14 @@ class _Recorder:
     def on_blind(self, blind: Blind) -> None:
         self.collector.on_blind(blind)
 
+    def on_heard(
+        self, event: LineEvent, decisions: tuple[SortDecision, ...], results: tuple[PublishResult, ...]
+    ) -> None:
+        self.collector.on_heard(event, decisions, results)
+        self.decisions += decisions
+        if self._journal:
+            self._journal.hear(event, decisions)
+
 
 def replay_clip(
     config: Config,
@@ -108,7 +117,11 @@ def replay_clip(
     section = config.video.model_copy(update={"source": str(clip)})
     clock = clock or (FileClock() if options.realtime else ReplayClock())
 
+    line, encoder = line_of(config)
+
     def open_at(start_ns: int) -> FrameSource:
+        if encoder is not None:
+            encoder.restart(start_ns)
         return open_source(section, clock=ShiftedClock(clock, start_ns), realtime=options.realtime)
 
     with ExitStack() as stack:
@@ -140,6 +153,7 @@ def replay_clip(
                 pipeline,
                 publisher or MemoryPublisher(clock),
                 clock=clock,
+                line=line,
                 health=HealthMonitor(config.video.blind, watch_frozen=False),
                 observers=(recorder,),
                 stopped=stopped,
@@ -201,11 +215,14 @@ def replay_journal(config: Config, path: Path, *, out_dir: Path | None = None) -
     )
     recorded: list[str] = []
     again: list[str] = []
-    for entry in journal:
-        reads = entry.reads
-        step = pipeline.decide(entry.index, entry.detections, travel_mm=entry.travel_mm, read=lambda _, r=reads: r)  # type: ignore[misc]
+    for entry in journal.entries():
+        decisions = [decision for event in entry.heard for decision in pipeline.hear(event)]
+        if isinstance(entry, JournalStep):
+            reads = entry.reads
+            step = pipeline.decide(entry.index, entry.detections, travel_mm=entry.travel_mm, read=lambda _, r=reads: r)  # type: ignore[misc]
+            decisions += step.decisions
         recorded += map(dump_line, entry.decisions)
-        again += (dump_line(decision_record(decision)) for decision in step.decisions)
+        again += (dump_line(decision_record(decision)) for decision in decisions)
     if out_dir:
         write_text(out_dir / "decisions.jsonl", "".join(again))
     differ = sum(a != b for a, b in zip(recorded, again)) + abs(len(recorded) - len(again))  # noqa: B905

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import TypeVar
 
 from edge_sorter.clock import Clock
+from edge_sorter.events import LineEvent
 from edge_sorter.plc.messages import AppState, InfoMessage
 from edge_sorter.plc.publisher import PublishResult, Vitals
 from edge_sorter.service.durations import DurationCounts, Durations
@@ -212,23 +213,40 @@ class LineStatus:
         now_ns = self._clock.now_ns()
         latency_ns = now_ns - step.captured_ns
         stage_ns = {**step.stage_ns, "publish": publish_ns}
-        at = self._clock.wall(now_ns) if step.decisions else None
         with self._lock:
             self._frames += 1
             self._blind_for = None
             self._timings.append(Timed(step.captured_ns, latency_ns, stage_ns))
             for stage, duration_ns in stage_ns.items():
                 self._stages.setdefault(stage, Durations()).record(duration_ns)
-            for decision, result in zip(step.decisions, results, strict=True):
-                assert at is not None
-                self._decided[decision.lane, decision.action.value, decision.reason.value] += 1
-                self._with_code += bool(decision.codes)
-                self._published[result.value] += 1
-                self._recent.append(Decided(decision, result, now_ns, at, stage_ns))
-                self._latency.record(now_ns - decision.captured_ns)
+            self._count(step.decisions, results, now_ns=now_ns, stage_ns=stage_ns)
+            for _ in step.decisions:
+                self._latency.record(latency_ns)
             frame = self._last_frame
             if frame is not None and frame.index == step.frame_index:
                 self._seen = Seen(frame, step)
+
+    def on_heard(
+        self, event: LineEvent, decisions: tuple[SortDecision, ...], results: tuple[PublishResult, ...]
+    ) -> None:
+        """Note decisions that changed because of what the line told."""
+        if decisions:
+            with self._lock:
+                self._count(decisions, results, now_ns=self._clock.now_ns(), stage_ns={})
+
+    def _count(
+        self,
+        decisions: tuple[SortDecision, ...],
+        results: tuple[PublishResult, ...],
+        *,
+        now_ns: int,
+        stage_ns: dict[str, int],
+    ) -> None:
+        for decision, result in zip(decisions, results, strict=True):
+            self._decided[decision.lane, decision.action.value, decision.reason.value] += 1
+            self._with_code += bool(decision.codes)
+            self._published[result.value] += 1
+            self._recent.append(Decided(decision, result, now_ns, self._clock.wall(now_ns), stage_ns))
 
     def on_blind(self, blind: Blind) -> None:
         """Note that there was no usable picture."""

@@ -222,14 +222,18 @@ class Router:
         if ends is not None:
             line_mm = belt_map.point_mm(crossing.point_px)[0]
             return BeltPosition(
-                self._belt.motion.ref, round(line_mm - ends[1], 1), round(line_mm - ends[0], 1), lateral_mm, center_px
+                self._belt.motion.ref(crossing.at_ns),
+                round(line_mm - ends[1], 1),
+                round(line_mm - ends[0], 1),
+                lateral_mm,
+                center_px,
             )
         anchor = belt_map.to_mm([self._line.anchor(xyxy)])[0]
         ahead_mm = float(centre[0] - anchor[0])
         length_mm = parcel.size_mm[0] if parcel.size_mm else float(belt_map.size_mm([xyxy])[0, 0])
         lead_mm = round(travel_mm - ahead_mm - length_mm / 2.0, 1)
         trail_mm = round(travel_mm - ahead_mm + length_mm / 2.0, 1)
-        return BeltPosition(self._belt.motion.ref, lead_mm, trail_mm, lateral_mm, center_px)
+        return BeltPosition(self._belt.motion.ref(crossing.at_ns), lead_mm, trail_mm, lateral_mm, center_px)
 
     def _group(self, parcel: Parcel, path: _Path, parcels: Sequence[Parcel], travel_mm: float | None) -> Group | None:
         """Find what cannot be sorted apart from a parcel and settle it too; see `sort.doubles`."""
