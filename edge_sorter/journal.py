@@ -30,9 +30,12 @@ EVENTS_A_LINE = 512
 
 
 def decision_record(decision: SortDecision) -> dict[str, Any]:
-    """Return a decision as plain values in a fixed order; positions rounded to 0.1 mm and 0.1 px."""
+    """Return a decision as plain values in a fixed order; positions rounded to 0.1 mm and 0.1 px.
+
+    What only a line with an encoder or photo-eyes knows is left out where it is not known.
+    """
     position = decision.position
-    return {
+    record = {
         "parcel_uid": decision.parcel_uid,
         "seq": decision.seq,
         "rev": decision.rev,
@@ -59,6 +62,12 @@ def decision_record(decision: SortDecision) -> dict[str, Any]:
         "captured_ns": decision.captured_ns,
         "deadline_ns": decision.deadline_ns,
     }
+    known = {
+        "lead_cnt": position.lead_count,
+        "trail_cnt": position.trail_count,
+        "deadline_cnt": decision.deadline_count,
+    }
+    return record | {name: value for name, value in known.items() if value is not None}
 
 
 def journal_header(

@@ -222,6 +222,7 @@ class BeltPosition:
             decision line; None when the belt is not calibrated.
         lateral_mm: Offset of the centre across the belt from its middle line; None when not calibrated.
         center_px: Interpolated centre in the image at the crossing.
+        lead_count, trail_count: The encoder's counts at that travel, wrapped as the encoder wraps; None without one.
     """
 
     ref: str
@@ -229,6 +230,8 @@ class BeltPosition:
     trail_mm: float | None
     lateral_mm: float | None
     center_px: tuple[float, float]
+    lead_count: int | None = None
+    trail_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +252,7 @@ class SortDecision:
         crossed_ns: Interpolated time of the crossing on the source's clock.
         captured_ns: Time of the frame that completed the crossing.
         deadline_ns: Latest time a divert may still be sent, on the source's clock.
+        deadline_count: The same as the encoder's count, which a standing belt does not reach; None without one.
     """
 
     parcel_uid: str
@@ -270,6 +274,7 @@ class SortDecision:
     crossed_ns: int
     captured_ns: int
     deadline_ns: int
+    deadline_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

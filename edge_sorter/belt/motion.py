@@ -34,6 +34,9 @@ class BeltMotion(Protocol):
     def count_at(self, travel_mm: float) -> int | None:
         """Return the encoder's count at that travel, or None without an encoder."""
 
+    def set_speed_mm_s(self) -> float | None:
+        """Return the speed the belt runs at when it runs, or None when not told."""
+
 
 @dataclass(frozen=True, slots=True)
 class SteadyMotion:
@@ -56,6 +59,10 @@ class SteadyMotion:
     def count_at(self, travel_mm: float) -> int | None:
         """Return None: nobody counts."""
         return None
+
+    def set_speed_mm_s(self) -> float | None:
+        """Return the constant speed."""
+        return self.constant_mm_s
 
 
 class EncoderMotion:
@@ -152,6 +159,10 @@ class EncoderMotion:
         if not self._mm:
             return None
         return (self._count + round((travel_mm - self._mm[-1]) / self._mm_per_count)) % self._modulo
+
+    def set_speed_mm_s(self) -> float | None:
+        """Return the fallback speed."""
+        return self._fallback_mm_s
 
     def travel_of(self, count: int) -> float | None:
         """Return the travel at which the counter showed, or will show, `count`: the one nearest to now."""

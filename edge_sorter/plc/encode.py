@@ -61,7 +61,7 @@ def decision_message(
         t_publish=rfc3339(clock.wall(published_ns)),
         mono_ns=decision.captured_ns,
         clock="REPLAY" if replay else "SYSTEM",
-        deadline=Deadline(ts=rfc3339(clock.wall(decision.deadline_ns))),
+        deadline=Deadline(enc_cnt=decision.deadline_count, ts=rfc3339(clock.wall(decision.deadline_ns))),
         valid_ms=max(0, decision.deadline_ns - published_ns) // 1_000_000,
         model=model or None,
         replay=replay,
@@ -94,6 +94,8 @@ def _position(position: BeltPosition) -> Position:
     center_known = math.isfinite(x_px) and math.isfinite(y_px)
     return Position(
         ref=_word(position.ref),
+        lead_cnt=position.lead_count,
+        trail_cnt=position.trail_count,
         lead_mm=_mm(position.lead_mm),
         trail_mm=_mm(position.trail_mm),
         lat_mm=_mm(position.lateral_mm),

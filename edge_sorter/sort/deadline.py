@@ -4,10 +4,15 @@ Contract: pure functions of distance, speed and fixed times; the deadline is on 
 
     budget = distance / speed - (actuator + PLC scan + bridge + margin)
 
+By an encoder the deadline is a place: the point of no return, less what the belt travels at its set speed in those
+fixed times. A belt that stands does not come nearer to it, so no decision is late while it stands.
+
 A budget may be negative: then the line is too close to the diverter for this belt speed, and every decision is late.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from edge_sorter.config import TimingSection
 
@@ -15,6 +20,24 @@ FASTEST_BELT_MM_S = 3000.0
 """Assumed when nothing at all is known of the motion: no parcel belt is faster, so no divert comes too late."""
 STANDSTILL_MM_S = 1.0
 """A slower belt is standing; no travel time follows from its speed."""
+
+
+class Deadline(NamedTuple):
+    """The last moment to send a divert.
+
+    Attributes:
+        at_ns: As a time; by an encoder, the earliest at which the belt can be there.
+        travel_mm: As belt travel, which then decides; None without an encoder.
+    """
+
+    at_ns: int
+    travel_mm: float | None = None
+
+    def passed(self, at_ns: int, travel_mm: float | None) -> bool:
+        """Tell whether it is too late at this time, when the belt has travelled so far."""
+        if self.travel_mm is None or travel_mm is None:
+            return at_ns > self.at_ns
+        return travel_mm > self.travel_mm
 
 
 def overhead_ms(timing: TimingSection) -> float:
@@ -52,3 +75,30 @@ def deadline_ns(
     """
     distance_mm = timing.divert_mm if divert_mm is None else divert_mm
     return crossed_ns + round(budget_ms(timing, distance_mm=distance_mm, speed_mm_s=speed_mm_s) * 1e6)
+
+
+def deadline_by_travel(
+    crossed_mm: float,
+    timing: TimingSection,
+    *,
+    now_ns: int,
+    now_mm: float,
+    speeds_mm_s: tuple[float | None, ...],
+    divert_mm: float | None = None,
+) -> Deadline:
+    """Return the deadline of a parcel on a belt with an encoder.
+
+    Args:
+        crossed_mm: Belt travel at which the parcel crossed the decision line.
+        timing: Times and the default distance.
+        now_ns, now_mm: A present moment and the belt travel then.
+        speeds_mm_s: Speeds that count, such as the present and the set one: the fastest of them is what the belt may
+            run at from now on. A standing belt of which no speed is known may start as fast as any.
+        divert_mm: Distance of this lane; None takes the default.
+    """
+    fastest_mm_s = max((speed for speed in speeds_mm_s if speed is not None), default=0.0)
+    if fastest_mm_s < STANDSTILL_MM_S:
+        fastest_mm_s = FASTEST_BELT_MM_S
+    distance_mm = timing.divert_mm if divert_mm is None else divert_mm
+    until_mm = crossed_mm + distance_mm - fastest_mm_s * overhead_ms(timing) / 1e3
+    return Deadline(now_ns + round((until_mm - now_mm) / fastest_mm_s * 1e9), round(until_mm, 1))

@@ -64,7 +64,7 @@ class Router:
         self._section = section
         self._line = line
         self._belt = belt
-        self._dispatch = Dispatch(section, plan=plan, boot_id=boot_id, counts=self.counts)
+        self._dispatch = Dispatch(section, plan=plan, motion=belt.motion, boot_id=boot_id, counts=self.counts)
         self._paths: dict[int, _Path] = {}
         self._taken: OrderedDict[int, Footprint] = OrderedDict()
         self._doubles = Doubles(gap_mm=section.doubles_gap_mm) if section.doubles == "exception" else None
@@ -200,6 +200,7 @@ class Router:
                 captured_ns,
                 path.trail.speed_mm_s() if speed_mm_s is None else speed_mm_s,
                 self._position(crossing, parcel, path, group),
+                path.crossing_travel_mm if self._belt.motion.ref(crossed_ns) == "ENC1" else None,
             )
         )
 
@@ -221,19 +222,24 @@ class Router:
             lateral_mm = round((group.extent.near_mm + group.extent.far_mm) / 2.0 - belt_map.middle_y_mm, 1)
         if ends is not None:
             line_mm = belt_map.point_mm(crossing.point_px)[0]
-            return BeltPosition(
-                self._belt.motion.ref(crossing.at_ns),
-                round(line_mm - ends[1], 1),
-                round(line_mm - ends[0], 1),
-                lateral_mm,
-                center_px,
-            )
+            at_line_mm = line_mm - ends[1], line_mm - ends[0]
+            return self._counted(crossing.at_ns, at_line_mm, lateral_mm=lateral_mm, center_px=center_px)
         anchor = belt_map.to_mm([self._line.anchor(xyxy)])[0]
         ahead_mm = float(centre[0] - anchor[0])
         length_mm = parcel.size_mm[0] if parcel.size_mm else float(belt_map.size_mm([xyxy])[0, 0])
-        lead_mm = round(travel_mm - ahead_mm - length_mm / 2.0, 1)
-        trail_mm = round(travel_mm - ahead_mm + length_mm / 2.0, 1)
-        return BeltPosition(self._belt.motion.ref(crossing.at_ns), lead_mm, trail_mm, lateral_mm, center_px)
+        middle_mm = travel_mm - ahead_mm
+        at_line_mm = middle_mm - length_mm / 2.0, middle_mm + length_mm / 2.0
+        return self._counted(crossing.at_ns, at_line_mm, lateral_mm=lateral_mm, center_px=center_px)
+
+    def _counted(
+        self, at_ns: int, at_line_mm: tuple[float, float], *, lateral_mm: float, center_px: tuple[float, float]
+    ) -> BeltPosition:
+        """Put the travels at which both ends are at the line beside the encoder's counts, where it counted then."""
+        motion = self._belt.motion
+        lead_mm, trail_mm = (round(mm, 1) for mm in at_line_mm)
+        ref = motion.ref(at_ns)
+        counts = (motion.count_at(lead_mm), motion.count_at(trail_mm)) if ref == "ENC1" else (None, None)
+        return BeltPosition(ref, lead_mm, trail_mm, lateral_mm, center_px, *counts)
 
     def _group(self, parcel: Parcel, path: _Path, parcels: Sequence[Parcel], travel_mm: float | None) -> Group | None:
         """Find what cannot be sorted apart from a parcel and settle it too; see `sort.doubles`."""
