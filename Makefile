@@ -49,7 +49,7 @@ format: $(VENV)/.dev  ## Format and fix imports
 	$(PY) -m ruff check --fix .
 
 system:  # Debian packages that tests use; without them those tests skip and say so
-	@for tool in $(DEBIAN_TOOLS); do command -v $$tool >/dev/null || exit 1; done || { \
+	@(for tool in $(DEBIAN_TOOLS); do command -v $$tool >/dev/null || exit 1; done) || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(DEBIAN_PACKAGES) >/dev/null; \
 		else \

@@ -14,6 +14,7 @@ from edge_sorter.detect.manifest import Manifest, load_manifest
 from edge_sorter.errors import ConfigError, EdgeSorterError
 from edge_sorter.pipeline import line_of
 from edge_sorter.sort import load_plan
+from edge_sorter.video.capture import redacted
 
 
 @dataclass
@@ -102,4 +103,4 @@ def _check_source(config: Config, findings: Findings) -> None:
     elif is_file_source(source) and not Path(source).is_file():
         findings.errors.append(ConfigError(f"video.source: clip {source} does not exist"))
     else:
-        findings.facts["video"] = source
+        findings.facts["video"] = redacted(source)

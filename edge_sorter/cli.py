@@ -19,6 +19,7 @@ from edge_sorter import __version__
 from edge_sorter.errors import EdgeSorterError
 from edge_sorter.plc.gateway.commands import app as gateway_app
 from edge_sorter.stop import Stop
+from edge_sorter.service.command import doctor
 
 app = typer.Typer(
     name="edge-sorter",
@@ -186,6 +187,9 @@ def check(config: ConfigOption, as_json: JsonOption = False) -> None:
         for error in findings.errors:
             _errors.print(f"[red]bad[/] {escape(str(error))}", highlight=False)
     raise typer.Exit(findings.exit_code)
+
+
+app.command()(doctor)
 
 
 @app.command()

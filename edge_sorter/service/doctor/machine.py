@@ -1,0 +1,118 @@
+"""The machine: is its clock right, is there room on disk and in memory, is it cool, does it run at full power."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_sorter.config import Config
+from edge_sorter.service.doctor.finding import Finding, ok, warn
+from edge_sorter.service.doctor.programs import answer_of
+from edge_sorter.service.temperature import temperatures_c
+
+CLOCK_OFF_MS = 5.0
+"""At 2 m/s this is 10 mm; the budget of a position that is told as a time."""
+HOT_C, TOO_HOT_C = 80.0, 95.0
+LEAST_FREE_SHARE = 0.05
+LEAST_FREE_BYTES = 2_000_000_000
+LEAST_MEMORY_BYTES = 500_000_000
+_SYNC_ADVICE = "apt-get install chrony and point it at the plant's time server; times in messages are wrong without"
+
+
+def machine(config: Config) -> Iterator[Finding]:
+    """Yield what there is to say about this machine."""
+    yield clock_sync()
+    yield from disk(config)
+    yield memory()
+    yield heat()
+    yield from power()
+
+
+def clock_sync() -> Finding:
+    """Ask chrony, else systemd, whether the wall clock follows a time server."""
+    part = "clock"
+    if (tracking := answer_of("chronyc", "-c", "tracking")) is not None:
+        return judge_chrony(tracking)
+    if (synchronized := answer_of("timedatectl", "show", "--property=NTPSynchronized", "--value")) is not None:
+        if synchronized.strip() == "yes":
+            return ok(part, "synchronised (systemd does not say how well; chrony would)")
+        return warn(part, "not synchronised with any time server", _SYNC_ADVICE)
+    return warn(part, "nothing here says whether it is right: no chrony, no running systemd", _SYNC_ADVICE)
+
+
+def judge_chrony(tracking: str) -> Finding:
+    """Judge one line of `chronyc -c tracking`: reference, its name, stratum, time, offset in seconds, ..., leap."""
+    part, fields = "clock", tracking.strip().split(",")
+    try:
+        source, stratum, offset_ms, leap = fields[1], fields[2], float(fields[4]) * 1000, fields[-1]
+    except (IndexError, ValueError):
+        return warn(part, f"chrony says something unknown: {tracking.strip()!r}", "look at `chronyc tracking`")
+    if leap == "Not synchronised":
+        return warn(part, "chrony has no time server that answers", "check its sources: `chronyc sources`")
+    fact = f"{offset_ms:+.3f} ms from {source or 'its reference'} (stratum {stratum}, chrony)"
+    if abs(offset_ms) > CLOCK_OFF_MS:
+        return warn(part, fact, f"more than {CLOCK_OFF_MS:g} ms: positions told as times are off; check the network")
+    return ok(part, fact)
+
+
+def disk(config: Config) -> Iterator[Finding]:
+    """Look at the disks that grow while running."""
+    folders = {"disk": Path.cwd() if config.journal.path is None else config.journal.path.parent}
+    for part, folder in folders.items():
+        place = next(path for path in (folder, *folder.parents) if path.exists())
+        usage = shutil.disk_usage(place)
+        fact = f"{usage.free / 1e9:.1f} of {usage.total / 1e9:.1f} GB free at {place}"
+        wanted = max(LEAST_FREE_BYTES, LEAST_FREE_SHARE * usage.total)
+        if config.journal.path is not None:
+            wanted = max(wanted, 2.1e6 * config.journal.max_mb)
+            fact += f"; the journal takes up to {2 * config.journal.max_mb / 1000:.1f} GB"
+        if usage.free < wanted:
+            yield warn(part, fact, f"less than {wanted / 1e9:.1f} GB: make room, or lower journal.max_mb")
+        else:
+            yield ok(part, fact)
+
+
+def memory(path: Path = Path("/proc/meminfo")) -> Finding:
+    """Look at the memory that is left."""
+    part = "memory"
+    try:
+        lines = dict(line.split(":", 1) for line in path.read_text(encoding="ascii").splitlines())
+        free, total = (1024 * int(lines[key].split()[0]) for key in ("MemAvailable", "MemTotal"))
+    except (OSError, ValueError, KeyError, IndexError):
+        return warn(part, "the kernel does not tell", "look at `free -h`")
+    fact = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB available"
+    return ok(part, fact) if free > LEAST_MEMORY_BYTES else warn(part, fact, "a line needs 0.5 GB; what uses the rest?")
+
+
+def heat() -> Finding:
+    """Look at the hottest thermal zone."""
+    part, zones = "temperature", temperatures_c()
+    if not zones:
+        return ok(part, "this machine has no sensor that the kernel shows")
+    zone, hottest_c = max(zones.items(), key=lambda item: item[1])
+    fact = f"{hottest_c:.0f} °C ({zone})"
+    if hottest_c < HOT_C:
+        return ok(part, fact)
+    advice = "it slows down" if hottest_c >= TOO_HOT_C else "close to slowing down"
+    return warn(part, fact, f"{advice}: clean fan and filter, give it air, or lower its power mode")
+
+
+def power(root: Path = Path("/")) -> Iterator[Finding]:
+    """Look at what may keep the processor below its speed: Jetson's power mode, a PC's governor."""
+    part = "power"
+    if (root / "etc/nv_tegra_release").exists():
+        said = answer_of("nvpmodel", "-q")
+        mode = next((line.split(":", 1)[1].strip() for line in (said or "").splitlines() if "Power Mode" in line), None)
+        if mode is None:
+            yield warn(part, "nvpmodel does not say the power mode", "run the doctor as root once")
+        elif "MAXN" in mode.upper():
+            yield ok(part, f"power mode {mode}")
+        else:
+            yield warn(part, f"power mode {mode}", "`nvpmodel -m 0` gives all the speed, if power and cooling allow")
+        return
+    governor = root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    if governor.exists() and (name := governor.read_text(encoding="ascii").strip()) == "powersave":
+        driver = governor.with_name("scaling_driver")
+        if not driver.exists() or "pstate" not in driver.read_text(encoding="ascii"):  # there it means "balanced"
+            yield warn(part, f"CPU governor {name}", "`cpupower frequency-set -g performance` for steady latency")
