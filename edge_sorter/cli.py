@@ -18,8 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from edge_sorter import __version__
 from edge_sorter.errors import EdgeSorterError
 from edge_sorter.plc.gateway.commands import app as gateway_app
-from edge_sorter.stop import Stop
 from edge_sorter.service.command import doctor
+from edge_sorter.stop import Stop
 
 app = typer.Typer(
     name="edge-sorter",
