@@ -5,8 +5,8 @@ PY := $(VENV)/bin/python
 # numpy for Python 3.10 has other type stubs than the ones the code is written against
 TYPES = @if $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then $(PY) -m mypy; \
 	else echo "mypy: skipped on Python 3.10, whose numpy has older type stubs"; fi
-DEBIAN_PACKAGES := mosquitto mosquitto-clients systemd-container shellcheck
-DEBIAN_TOOLS := mosquitto mosquitto_sub systemd-nspawn shellcheck
+DEBIAN_PACKAGES := mosquitto mosquitto-clients systemd-container shellcheck chromium
+DEBIAN_TOOLS := mosquitto mosquitto_sub systemd-nspawn shellcheck chromium
 
 .PHONY: help demo test check lint format system clean
 

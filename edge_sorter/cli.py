@@ -75,6 +75,8 @@ def demo(
     out: OutOption = Path("out/demo"),
     fast: Annotated[bool, typer.Option("--fast", help="Run as fast as possible instead of in real time")] = False,
     video: Annotated[bool, typer.Option(help="Write annotated.mp4 at the end")] = True,
+    page: Annotated[bool, typer.Option("--page", help="Play it over and over, with the operator's page")] = False,
+    http: Annotated[str, typer.Option(metavar="ADDRESS", help="Where the page listens")] = "127.0.0.1:9464",
 ) -> None:
     """Sort the parcels of the demo clip and watch the decisions arrive over MQTT.
 
@@ -83,9 +85,21 @@ def demo(
     """
     from edge_sorter.replay.demo import run_demo
 
+    if page:
+        return _showcase(http)
     with Stop().installed() as stop:
         perfect = run_demo(Console(), out_dir=out, fast=fast, video=video, stopped=stop)
     raise typer.Exit(stop.exit_code or int(not perfect))
+
+
+def _showcase(address: str) -> None:
+    from edge_sorter.config import ServiceSection
+    from edge_sorter.replay.showcase import run_showcase
+
+    with Stop().installed() as stop:
+        counts = run_showcase(Console(), service=ServiceSection(http=address), stopped=stop)
+    _errors.print(f"ended after {counts.frames} frames, {sum(counts.published.values())} decisions", style="dim")
+    raise typer.Exit(stop.exit_code)
 
 
 @app.command()
@@ -98,7 +112,7 @@ def run(config: ConfigOption) -> None:
     from edge_sorter.live import run_live
 
     with Stop().installed() as stop:
-        counts = run_live(load_config(config), stopped=stop)
+        counts = run_live(load_config(config), stopped=stop, config_path=config)
     _errors.print(f"ended after {counts.frames} frames, {sum(counts.published.values())} decisions", style="dim")
     raise typer.Exit(stop.exit_code)
 

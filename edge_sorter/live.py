@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_sorter import __version__
 from edge_sorter.clock import Clock, FileClock, ReplayClock, SystemClock, rfc3339
@@ -36,14 +37,22 @@ from edge_sorter.sort import SortPlan, load_plan
 from edge_sorter.types import Blind, SortDecision, Step
 from edge_sorter.video import HealthMonitor, open_source
 
+if TYPE_CHECKING:
+    from edge_sorter.service.web import Page
+
 log = logging.getLogger(__name__)
 
 FILE_PATIENCE_S = 2.0
 """A clip replayed as fast as possible outruns any broker; it can wait, a camera cannot."""
 
 
-def run_live(config: Config, *, stopped: Callable[[], bool]) -> RunCounts:
+def run_live(config: Config, *, stopped: Callable[[], bool], config_path: Path | None = None) -> RunCounts:
     """Sort until the source ends or `stopped()`.
+
+    Args:
+        config: What to run.
+        stopped: Asked between frames.
+        config_path: The file it came from, which the page may change.
 
     Raises:
         EdgeSorterError: Anything that keeps the line from starting, or a failure while it runs; the state topic then
@@ -57,14 +66,17 @@ def run_live(config: Config, *, stopped: Callable[[], bool]) -> RunCounts:
     model = short_name(load_manifest(config.detect.model))
     topics = Topics(config.line, replay=from_file)
     status, notify = LineStatus(clock), Notify()
+    page = _page(config, status, config_path)
     with (
         closing(notify),
-        _http(config, status),
+        _http(config, status, page),
         MqttLink(config.plc, topics=topics, clock=clock, boot_id=boot_id, model=model) as link,
         ExitStack() as stack,
     ):
         try:
-            return _run(config, stack, link, clock, status=status, notify=notify, boot_id=boot_id, stopped=stopped)
+            return _run(
+                config, stack, link, clock, status=status, notify=notify, page=page, boot_id=boot_id, stopped=stopped
+            )
         except Exception as error:
             cause = str(error).splitlines()[0][:200]
             link.state("HOLD", cause=cause)
@@ -75,12 +87,20 @@ def run_live(config: Config, *, stopped: Callable[[], bool]) -> RunCounts:
             notify.stopping()
 
 
-def _http(config: Config, status: LineStatus) -> AbstractContextManager[object]:
+def _page(config: Config, status: LineStatus, config_path: Path | None) -> Page | None:
     if config.service.http is None:
-        return nullcontext()
-    from edge_sorter.service.http import open_http  # a line without it loads no web server
+        return None
+    from edge_sorter.service.web import Page  # a line without it loads no web server
 
-    return open_http(config.service, status)
+    return Page(config.service, status, config_path=config_path)
+
+
+def _http(config: Config, status: LineStatus, page: Page | None) -> AbstractContextManager[object]:
+    if page is None:
+        return nullcontext()
+    from edge_sorter.service.http import open_http
+
+    return open_http(config.service, status, page=page)
 
 
 def _run(
@@ -91,6 +111,7 @@ def _run(
     *,
     status: LineStatus,
     notify: Notify,
+    page: Page | None,
     boot_id: str,
     stopped: Callable[[], bool],
 ) -> RunCounts:
@@ -107,6 +128,9 @@ def _run(
     attended = AttendedLink(link, status=status, source=source, notify=notify)
     pipeline = open_pipeline(config, detector=detector, plan=plan, image_size_px=source.size_px, boot_id=boot_id)
     observers: list[Observer] = [status, _Log()]
+    if page is not None:
+        observers.append(page.witness)
+        page.show(config, belt=pipeline.belt, plan=plan, classes=detector.classes, size_px=source.size_px)
     if config.journal.path:
         header = journal_header(
             boot_id=boot_id,

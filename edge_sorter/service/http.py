@@ -18,12 +18,14 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
+from starlette.types import Lifespan
 
 from edge_sorter.config import ServiceSection, ServiceTlsSection
 from edge_sorter.errors import ConfigError
 from edge_sorter.service import health
 from edge_sorter.service.access import Access, Guard
 from edge_sorter.service.status import LineStatus
+from edge_sorter.service.web import Page
 
 log = logging.getLogger(__name__)
 
@@ -33,16 +35,16 @@ LARGEST_MESSAGE = 64 * 1024
 """Viewers send acknowledgements and small forms; nothing they say is larger."""
 
 
-def open_http(
-    section: ServiceSection, status: LineStatus, *, access: Access | None = None, page: Sequence[BaseRoute] = ()
-) -> HttpServer:
+def open_http(section: ServiceSection, status: LineStatus, *, page: Page | None = None) -> HttpServer:
     """Open metrics, health and page of a line at the address of `service.http`.
 
     Raises:
         ConfigError: The address cannot be listened on, or token or certificates cannot be used.
     """
-    server = HttpServer(section, routes=[*health.routes(status), *page], access=access or Access.of(section))
-    log.info("%smetrics, healthz, readyz at %s", "page, " if page else "", server.url)
+    access = page.access if page else Access.of(section)
+    routes = [*health.routes(status), *(page.routes if page else ())]
+    server = HttpServer(section, routes=routes, access=access, lifespan=page.lifespan if page else None)
+    log.info("%s (metrics, healthz, readyz below it)%s", server.url, "" if page else ", without the page")
     return server
 
 
@@ -53,6 +55,7 @@ class HttpServer:
         section: Where to listen; port 0 takes a free one.
         routes: What to serve, in order of matching.
         access: Who may see and change what.
+        lifespan: What runs beside the routes, on the same thread.
 
     Attributes:
         url: Where it listens.
@@ -62,7 +65,14 @@ class HttpServer:
         ConfigError: The address cannot be listened on, or the certificates cannot be used.
     """
 
-    def __init__(self, section: ServiceSection, *, routes: Sequence[BaseRoute], access: Access) -> None:
+    def __init__(
+        self,
+        section: ServiceSection,
+        *,
+        routes: Sequence[BaseRoute],
+        access: Access,
+        lifespan: Lifespan[Starlette] | None = None,
+    ) -> None:
         secrets = _tls(section.tls)
         self._socket = _listen(section.host, section.port)
         shown = f"[{section.host}]" if ":" in section.host else section.host
@@ -70,10 +80,11 @@ class HttpServer:
         self.url = f"{scheme}://{shown}:{self._socket.getsockname()[1]}/"
         self.failure: BaseException | None = None
         config = uvicorn.Config(
-            Starlette(routes=list(routes), middleware=[Middleware(Guard, access=access)]),
+            Starlette(routes=list(routes), middleware=[Middleware(Guard, access=access)], lifespan=lifespan),
             log_config=None,
+            log_level="warning",
             access_log=False,
-            lifespan="off",
+            lifespan="off" if lifespan is None else "on",
             timeout_graceful_shutdown=GOODBYE_S,
             limit_concurrency=64,
             backlog=BACKLOG,
