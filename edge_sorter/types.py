@@ -162,6 +162,21 @@ class Code:
     frames: int = 1
 
 
+PARCEL_FLAGS = {
+    "CODE_CONFLICT": "two different codes of one symbology",
+    "DAMAGED": "crushed or torn",
+    "DG": "a dangerous-goods label was seen, in however few pictures",
+    "NON_CONVEYABLE": "rolls or hangs over",
+    "OPEN": "flaps or bag open",
+    "OVERSIZE": "longer or wider than the line takes",
+    "OVER_HEIGHT": "higher than the line takes",
+    "SKEW": "lies askew",
+    "TOUCHES_EDGE": "the newest look cut it off at the edge of the view",
+    "WET": "wet or leaking",
+}
+"""Every flag a parcel may carry and what it means; sort plans are checked against it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """A track with everything known about the parcel it follows.
@@ -172,7 +187,8 @@ class Parcel:
         class_confidence: Share of that class in all evidence, 0..1.
         size_mm: Length along travel and width across it, or None without calibration or before it was fully in view.
         codes: Codes accepted so far.
-        flags: Conditions such as "OVERSIZE", "TOUCHES_EDGE"; sorted, for stable output.
+        flags: Conditions out of `PARCEL_FLAGS`; sorted, for stable output.
+        height_mm, weight_g: From a dimensioner or scale, or None.
     """
 
     track: Track
@@ -181,6 +197,8 @@ class Parcel:
     size_mm: tuple[float, float] | None = None
     codes: tuple[Code, ...] = ()
     flags: tuple[str, ...] = ()
+    height_mm: float | None = None
+    weight_g: float | None = None
 
 
 class Action(str, Enum):
@@ -197,19 +215,32 @@ class Reason(str, Enum):
     """Why a decision is what it is."""
 
     PLAN_MATCH = "PLAN_MATCH"
+    ALT_LANE_FULL = "ALT_LANE_FULL"
+    OVERFLOW = "OVERFLOW"
     DEFAULT = "DEFAULT"
     LOW_CONF = "LOW_CONF"
     NO_READ = "NO_READ"
     MULTI_LABEL_CONFLICT = "MULTI_LABEL_CONFLICT"
+    CHECK_FAIL = "CHECK_FAIL"
+    NO_DATA = "NO_DATA"
+    NO_PLAN = "NO_PLAN"
+    UNKNOWN_DEST = "UNKNOWN_DEST"
+    DG = "DG"
     DAMAGED = "DAMAGED"
     NON_CONVEYABLE = "NON_CONVEYABLE"
     OVERSIZE = "OVERSIZE"
     DOUBLE = "DOUBLE"
     SIDE_BY_SIDE = "SIDE_BY_SIDE"
+    GAP_VIOLATION = "GAP_VIOLATION"
     TRACK_LOST = "TRACK_LOST"
+    UNEXPECTED = "UNEXPECTED"
+    RECIRC_LIMIT = "RECIRC_LIMIT"
+    CUTOFF_PASSED = "CUTOFF_PASSED"
+    STOP_FLUSH = "STOP_FLUSH"
     RESTART_FLUSH = "RESTART_FLUSH"
     LATE = "LATE"
     DEGRADED_MODE = "DEGRADED_MODE"
+    MANUAL = "MANUAL"
 
 
 @dataclass(frozen=True, slots=True)

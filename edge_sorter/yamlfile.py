@@ -7,6 +7,7 @@ line and key, and an unknown key gets the nearest known one as a suggestion.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -46,10 +47,29 @@ def read_yaml(path: Path, model: type[Model], *, what: str = "file", context: di
     except ValidationError as error:
         lines = _lines(node)
         problems = sorted(
-            {_explain(path, lines, model, item) for item in error.errors(include_url=False)}, key=_line_order
+            {_explain(path.name, lines, model, item) for item in error.errors(include_url=False)}, key=_line_order
         )
-        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise ConfigError(f"{what} {path}: {count}", problems=tuple(problems)) from None
+        raise ConfigError(f"{what} {path}: {_count(problems)}", problems=tuple(problems)) from None
+
+
+def read_document(
+    data: dict[str, Any], model: type[Model], *, what: str, context: dict[str, Any] | None = None
+) -> Model:
+    """Read plain values, such as a message held, into `model`; as `read_yaml`, with places instead of lines.
+
+    Raises:
+        ConfigError: The document breaks the model; lists every problem with its place.
+    """
+    try:
+        return model.model_validate(data, context=context)
+    except ValidationError as error:
+        found = {_explain(what, {}, model, item).partition(", ")[2] for item in error.errors(include_url=False)}
+        problems = tuple(sorted(found))
+        raise ConfigError(f"{what}: {_count(problems)}", problems=problems) from None
+
+
+def _count(problems: Sequence[str]) -> str:
+    return f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
 
 
 def _line_order(problem: str) -> tuple[int, str]:
@@ -117,13 +137,13 @@ def _lines(node: yaml.Node | None, at: Loc = ()) -> dict[Loc, int]:
     return lines
 
 
-def _explain(path: Path, lines: dict[Loc, int], model: type[BaseModel], item: Any) -> str:
+def _explain(whole: str, lines: dict[Loc, int], model: type[BaseModel], item: Any) -> str:
     loc: Loc = tuple(part for part in item["loc"] if not str(part).startswith("function-"))
     known = loc
     while known and known not in lines:
         known = known[:-1]
     line = lines.get(known, 1)
-    key = ".".join(str(part) for part in loc) or path.name
+    key = ".".join(str(part) for part in loc) or whole
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
         message = "unknown key" + _suggest(str(loc[-1]), _fields(model, loc[:-1]))

@@ -2,7 +2,8 @@
 
 from edge_sorter.sort.counts import RouterCounts
 from edge_sorter.sort.deadline import budget_ms, deadline_ns
-from edge_sorter.sort.plan import Explained, Lane, Rule, SortPlan, load_plan
+from edge_sorter.sort.plan import Explained, SortPlan, check_plan, load_plan
+from edge_sorter.sort.plan_parts import Lane, Rule
 from edge_sorter.sort.router import Router
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Rule",
     "SortPlan",
     "budget_ms",
+    "check_plan",
     "deadline_ns",
     "load_plan",
 ]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from edge_sorter.config import SortSection
-from edge_sorter.sort.plan import Lane, SortPlan, reason_of
+from edge_sorter.sort.plan import SortPlan, reason_of
+from edge_sorter.sort.plan_parts import Lane
 from edge_sorter.types import Action, Parcel, Reason
 
 
