@@ -180,7 +180,13 @@ def replay_published(
     topics = Topics(config.line, replay=True)
     model = short_name(load_manifest(config.detect.model))
     with MqttLink(
-        config.plc, topics=topics, clock=clock, boot_id=boot_id, model=model, patience_s=FILE_PATIENCE_S
+        config.plc,
+        topics=topics,
+        clock=clock,
+        boot_id=boot_id,
+        model=model,
+        patience_s=FILE_PATIENCE_S,
+        hears=options.realtime,
     ) as link:
         return replay_clip(
             config,

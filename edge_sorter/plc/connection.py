@@ -22,6 +22,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_sorter.clock import stopwatch_ns
 from edge_sorter.config import PlcSection
@@ -35,6 +36,8 @@ _HUNG_UP = "the broker closed the connection without an answer"
 _BAD_LOGIN = (0x86, 0x87)
 _MAX_INFLIGHT = 1000
 """Far above what the link lets out unacknowledged, so that paho never holds a message back by itself."""
+_MAX_PACKET = 300_000
+"""A sort plan with room to spare; a broker that speaks MQTT 5 keeps larger packets from us."""
 
 
 class Phase(str, Enum):
@@ -70,11 +73,13 @@ class Identity:
         client_id: Name of the session; a second one with it throws the first out.
         persistent_s: How long the broker keeps subscriptions and waiting messages; 0 starts afresh every time.
         subscriptions: Topic filters, taken with QoS 1 at every connect.
+        not_own: Topic filters as well; where the broker can (MQTT 5), without what this session itself publishes.
     """
 
     client_id: str
     persistent_s: int = 0
     subscriptions: tuple[str, ...] = ()
+    not_own: tuple[str, ...] = ()
 
 
 class Connection:
@@ -122,13 +127,12 @@ class Connection:
 
     def open(self) -> None:
         """Begin to connect in paho's thread; returns at once."""
-        section, properties, clean = self._section, None, True
+        section, kept_s = self._section, self._identity.persistent_s
         if self.version == "5":
-            clean = self._identity.persistent_s == 0
-            if not clean:
-                properties = _properties(PacketTypes.CONNECT, SessionExpiryInterval=self._identity.persistent_s)
+            wishes = {"MaximumPacketSize": _MAX_PACKET} | ({"SessionExpiryInterval": kept_s} if kept_s else {})
+            properties = _properties(PacketTypes.CONNECT, **wishes)
             self._client.connect_async(
-                section.host, section.port, section.keepalive_s, clean_start=clean, properties=properties
+                section.host, section.port, section.keepalive_s, clean_start=kept_s == 0, properties=properties
             )
         else:
             self._client.connect_async(section.host, section.port, section.keepalive_s)
@@ -144,7 +148,16 @@ class Connection:
         self._acked.wait(timeout_s)
         self._acked.clear()
 
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, expiry_s: int | None = None) -> int | None:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int,
+        retain: bool,
+        expiry_s: int | None = None,
+        correlation: bytes | None = None,
+    ) -> int | None:
         """Hand one message to the network thread.
 
         Returns:
@@ -157,6 +170,8 @@ class Connection:
             properties = _properties(PacketTypes.PUBLISH, ContentType="application/json")
             if expiry_s is not None:
                 properties.MessageExpiryInterval = expiry_s
+            if correlation is not None:
+                properties.CorrelationData = correlation
         info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
@@ -218,10 +233,18 @@ class Connection:
             self.ended_code = reason.value
             self.problem = f"the broker refuses: {str(reason).lower()}"
         else:
-            for topic in self._identity.subscriptions:
-                client.subscribe(topic, qos=1)
+            self._subscribe(client)
             self._phase = Phase.UP
             self._answer.set()
+
+    def _subscribe(self, client: Client) -> None:
+        for topic in self._identity.subscriptions:
+            client.subscribe(topic, qos=1)
+        for topic in self._identity.not_own:
+            if self.version == "5":
+                client.subscribe(topic, options=SubscribeOptions(qos=1, noLocal=True))
+            else:
+                client.subscribe(topic, qos=1)
 
     def _never_connected(self, client: Client, _userdata: Any) -> None:
         error = sys.exc_info()[1]  # paho calls this from its except block and tells the cause in no other way

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from edge_sorter.errors import MessageError
-from edge_sorter.plc.inbound import INBOUND, KEPT
+from edge_sorter.plc.inbound import INBOUND, KEPT, LaneMessage
 from edge_sorter.plc.messages import MAJOR, MESSAGES, TOPIC_OF, DecisionMessage, Message
 
 MAX_BYTES = 16 * 1024
@@ -80,7 +80,10 @@ def decode_inbound(payload: bytes, *, topic: str, prefix: str, retained: bool = 
         raise MessageError("UNKNOWN_SCHEMA", f"{topic}: schema {str(given)[:60]!r}, expected {wanted!r}")
     if int(match[2]) != MAJOR:
         raise MessageError("UNKNOWN_MAJOR", f"{topic}: {match[0]} is not version {MAJOR}, which we read")
-    return kind, _validated(model, data | {"schema": wanted}, topic)
+    message = _validated(model, data | {"schema": wanted}, topic)
+    if isinstance(message, LaneMessage) and topic != f"{prefix}/{kind.replace('+', message.lane)}":
+        raise MessageError("WRONG_TOPIC", f"{topic}: speaks of lane {message.lane[:60]!r}")
+    return kind, message
 
 
 def inbound_kind(topic: str, *, prefix: str) -> str | None:

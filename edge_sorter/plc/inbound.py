@@ -6,15 +6,25 @@ out where a small controller writes the message, because the topic says what it 
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from edge_sorter.events import LaneStatus
 from edge_sorter.plc.messages import Count, Message, Name, Payload, Timestamp, UInt32, Word
 
 Millimetres = Annotated[float, Field(ge=0.0, le=100_000.0)]
+
+
+def _exists(timestamp: str) -> str:
+    datetime.strptime(timestamp[:19], "%Y-%m-%dT%H:%M:%S")
+    return timestamp
+
+
+Moment = Annotated[Timestamp, AfterValidator(_exists)]
+"""A timestamp that is acted on and therefore must be one that a calendar has."""
 CodeText = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 
 
@@ -157,8 +167,14 @@ class PlanMessage(Message):
     rev: Count = 0
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
     activate: Literal["NOW", "NEXT_GAP", "AT"] = "NOW"
-    valid_from: Timestamp | None = None
+    valid_from: Moment | None = None
     plan: dict[str, Any] = Field(description="the plan, with the keys of a sort-plan file")
+
+    @model_validator(mode="after")
+    def _says_when(self) -> PlanMessage:
+        if self.activate == "AT" and self.valid_from is None:
+            raise ValueError("activate AT needs valid_from")
+        return self
 
 
 class CommandMessage(Message):

@@ -9,28 +9,32 @@ from __future__ import annotations
 import logging
 from collections import Counter, deque
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 
-from edge_sorter.clock import Clock, rfc3339, stopwatch_ns
+from paho.mqtt.client import MQTTMessage
+
+from edge_sorter.clock import Clock, rfc3339
 from edge_sorter.config import PlcSection
 from edge_sorter.errors import PlcError
-from edge_sorter.plc.connection import Connection, Identity, Will
+from edge_sorter.events import LineEvent
+from edge_sorter.plc.connection import Identity, Will
 from edge_sorter.plc.encode import decision_message
+from edge_sorter.plc.inbox import Inbox, inbound_filters
+from edge_sorter.plc.line_events import line_event
 from edge_sorter.plc.messages import Ages, AppState, HeartbeatMessage, InfoMessage, KpiMessage, StateMessage
 from edge_sorter.plc.publisher import NO_VITALS, Gate, PublishResult, Vitals
 from edge_sorter.plc.rivals import RivalWatch
-from edge_sorter.plc.session import Session
 from edge_sorter.plc.topics import Topics
+from edge_sorter.plc.wire import Fate, Tag, Wire
 from edge_sorter.types import SortDecision
 
 log = logging.getLogger(__name__)
 
-WINDOW = 64
-"""Messages that may wait for the broker's acknowledgement at once; more means that it does not keep up."""
-STALL_S = 1.0
-"""A message unacknowledged for longer means a half-open connection; keepalive would notice only after 6 to 10 s."""
 FLUSH_S, GOODBYE_S = 0.5, 0.2
 SAMPLES = 10_000
+EVENTS = 4096
+"""Events that may wait for a main loop that does not take them; the oldest goes first."""
 
 
 class MqttLink:
@@ -42,6 +46,7 @@ class MqttLink:
         refused: Messages the broker answered with an error (no right to publish there).
         unacked_lost: Decisions whose connection broke before the acknowledgement: they arrived or did not.
         ack_ns: Newest times from publish to acknowledgement, at most `SAMPLES`.
+        events_dropped: Line events that nobody took in time.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class MqttLink:
         boot_id: str,
         model: str | None = None,
         patience_s: float = 0.0,
+        hears: bool = True,
     ) -> None:
         """Prepare a link; nothing is opened before `start`.
 
@@ -63,18 +69,24 @@ class MqttLink:
             boot_id: Id of this run.
             model: "<name>#<hash>" of the detector, written into decisions.
             patience_s: How long `publish` may wait for the broker to keep up. 0 for live video; a file can wait.
+            hears: Whether to listen to the line. A recording played faster than real time has nobody to listen to, and
+                a replay listens below its own root only, where no live line speaks.
         """
         self.counts: Counter[PublishResult] = Counter()
-        self.acked = self.refused = self.unacked_lost = 0
+        self.acked = self.refused = self.unacked_lost = self.events_dropped = 0
         self.ack_ns: deque[int] = deque(maxlen=SAMPLES)
         self._topics, self._clock, self._boot_id, self._model = topics, clock, boot_id, model
         self._patience_s = patience_s
         self._rivals = RivalWatch(boot_id=boot_id)
-        identity = Identity(_client_id(section, topics, boot_id), subscriptions=(topics.state,))
-        self._session = Session(section, identity, make_will=self._will, on_message=self._rivals.hear)
+        self._inbox = Inbox(topics, clock=clock)
+        identity = Identity(
+            _client_id(section, topics, boot_id),
+            subscriptions=(topics.state,),
+            not_own=inbound_filters(topics) if hears else (),
+        )
+        self._wire = Wire(section, identity, make_will=self._will, on_message=self._received)
         self._gate = Gate()
-        self._connection: Connection | None = None
-        self._unacked: dict[int, tuple[int, bool]] = {}
+        self._events: deque[LineEvent] = deque()
         self._state, self._cause = AppState.STARTING, "start"
         self._info: InfoMessage | None = None
         self._beats = 0
@@ -85,17 +97,22 @@ class MqttLink:
     @property
     def connected(self) -> bool:
         """Whether a decision handed over now would be sent."""
-        return self._connection is not None and self._session.connection is self._connection
+        return self._wire.connected
 
     @property
     def reconnects(self) -> int:
         """How often the broker was lost and came back."""
-        return max(0, self._session.connects - 1)
+        return max(0, self._wire.connects - 1)
 
     @property
     def version(self) -> str | None:
         """MQTT version in use."""
-        return self._session.version
+        return self._wire.version
+
+    @property
+    def rejected(self) -> Counter[str]:
+        """Incoming messages that were refused or dropped, by code."""
+        return self._inbox.rejected
 
     def start(self) -> None:
         """Connect and announce STARTING.
@@ -103,7 +120,7 @@ class MqttLink:
         Raises:
             PlcError: Not connected; says where, why and what to do.
         """
-        self._session.start()
+        self._wire.start()
         self._catch_up()
 
     def publish(self, decision: SortDecision) -> PublishResult:
@@ -130,14 +147,14 @@ class MqttLink:
         """Publish what is running; the broker keeps it, and hears it again after an outage."""
         self._info = message
         self._catch_up()
-        self._send(self._topics.info, message.to_json(), retain=True)
+        self._wire.send(self._topics.info, message.to_json(), retain=True)
 
     def kpi(self, message: KpiMessage) -> None:
         """Publish figures of this run."""
-        self._send(self._topics.kpi, message.to_json(), qos=0, retain=True)
+        self._wire.send(self._topics.kpi, message.to_json(), qos=0, retain=True)
 
     def tick(self, now_ns: int, *, vitals: Vitals = NO_VITALS) -> None:
-        """Do what is due: take acknowledgements, notice a dead connection, reconnect, send the heartbeat.
+        """Do what is due: take what arrived, notice a dead connection, reconnect, send the heartbeat.
 
         Args:
             now_ns: The present on the axis of `captured_ns`; heartbeats are spaced by it.
@@ -147,19 +164,29 @@ class MqttLink:
             PlcError: Another program speaks as this sorter.
         """
         self._catch_up()
+        self._hear()
         if self._next_beat_ns is None or now_ns >= self._next_beat_ns:
             # After a pause the missed beats stay missing: a burst would hide the pause.
             due_ns = self._next_beat_ns or now_ns
             self._next_beat_ns = max(due_ns, now_ns - self._beat_period_ns) + self._beat_period_ns
             self._beat(now_ns, vitals)
 
+    def take_events(self, now_ns: int) -> list[LineEvent]:
+        """Return what the line told since the last call, in order of arrival; never waits.
+
+        Args:
+            now_ns: The present on the axis of `captured_ns`; no event is later than this.
+        """
+        self._hear()
+        events = [event if event.at_ns <= now_ns else replace(event, at_ns=now_ns) for event in self._events]
+        self._events.clear()
+        return events
+
     def flush(self, timeout_s: float) -> bool:
         """Wait until the broker acknowledged everything; False when it did not, or the connection is gone."""
-        until_ns = stopwatch_ns() + round(timeout_s * 1e9)
-        self._take_acks()
-        while self._unacked and self.connected and (left_s := (until_ns - stopwatch_ns()) / 1e9) > 0:
-            self._wait_ack(left_s)
-        return not self._unacked and self.connected
+        done = self._wire.flush(timeout_s)
+        self._settle()
+        return done
 
     def close(self) -> None:
         """Tell HOLD, then OFFLINE, and disconnect cleanly; takes less than a second whatever the broker does."""
@@ -169,7 +196,7 @@ class MqttLink:
                 self.flush(FLUSH_S)
                 self.state(AppState.OFFLINE, cause="stopped")
                 self.flush(GOODBYE_S)
-        self._session.close(GOODBYE_S)
+        self._wire.close(GOODBYE_S)
 
     def __enter__(self) -> MqttLink:
         self.start()
@@ -183,7 +210,7 @@ class MqttLink:
             return refusal
         if not self.connected:
             return PublishResult.DROPPED_OFFLINE
-        if not self._has_room():
+        if not self._wire.wait_room(self._patience_s):
             return PublishResult.DROPPED_STALLED
         # Waiting for room took time, so the deadline is asked again with the very time that the message will carry.
         now_ns = self._clock.now_ns()
@@ -199,83 +226,62 @@ class MqttLink:
         )
         # The broker counts whole seconds, and only its own; the gateway must still look at the deadline.
         expiry_s = -((now_ns - decision.deadline_ns) // 1_000_000_000) or 1
-        if not self._send(self._topics.decision, message.to_json(), expiry_s=expiry_s, is_decision=True):
+        tag = Tag("decision", message.seq)
+        if not self._wire.send(self._topics.decision, message.to_json(), expiry_s=expiry_s, tag=tag):
             return PublishResult.DROPPED_OFFLINE
         self._gate.passed(decision)
         return PublishResult.SENT
 
-    def _has_room(self) -> bool:
-        until_ns = stopwatch_ns() + round(self._patience_s * 1e9)
-        while len(self._unacked) >= WINDOW:
-            left_s = (until_ns - stopwatch_ns()) / 1e9
-            if left_s <= 0 or not self.connected:
-                return False
-            self._wait_ack(left_s)
-        return True
+    def _received(self, message: MQTTMessage) -> None:
+        """Called in the network thread."""
+        try:
+            is_state = message.topic == self._topics.state
+        except UnicodeDecodeError:
+            is_state = False
+        if is_state:
+            self._rivals.hear(message)
+        else:
+            self._inbox.hear(message)
 
-    def _wait_ack(self, left_s: float) -> None:
-        if self._connection is not None:
-            self._connection.wait_ack(min(left_s, 0.05))
-        self._take_acks()
-
-    def _send(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        qos: int = 1,
-        retain: bool = False,
-        expiry_s: int | None = None,
-        is_decision: bool = False,
-    ) -> bool:
-        if self._connection is None:
-            return False
-        at_ns = stopwatch_ns()
-        mid = self._connection.publish(topic, payload, qos=qos, retain=retain, expiry_s=expiry_s)
-        if mid is not None and qos:
-            self._unacked[mid] = (at_ns, is_decision)
-        return mid is not None
+    def _hear(self) -> None:
+        for heard in self._inbox.take():
+            event = line_event(heard.message, at_ns=heard.at_ns, clock=self._clock)
+            if event is not None:
+                if len(self._events) == EVENTS:
+                    self._events.popleft()
+                    self.events_dropped += 1
+                self._events.append(event)
 
     def _catch_up(self) -> None:
         """Take what the network thread noted; after a reconnect tell again everything that the broker should keep."""
-        self._take_acks()
-        if self._unacked and stopwatch_ns() - next(iter(self._unacked.values()))[0] > STALL_S * 1e9:
-            self._session.cut(f"no acknowledgement for {STALL_S:g} s")
-        self._session.poll()
-        overwritten = self._rivals.check(connects=self._session.connects)
-        connection = self._session.connection
-        if connection is self._connection:
-            if overwritten:
-                self._tell_state(self._cause)
-            return
-        # The old client dies with its unacknowledged messages; nothing sends them again.
-        self.unacked_lost += sum(is_decision for _, is_decision in self._unacked.values())
-        self._unacked.clear()
-        self._connection = connection
-        if connection is not None:
-            self._tell_state("broker reconnect" if self.reconnects else self._cause)
-            if self._info is not None:
-                self._send(self._topics.info, self._info.to_json(), retain=True)
+        is_new = self._wire.poll()
+        self._settle()
+        overwritten = self._rivals.check(connects=self._wire.connects)
+        if is_new or overwritten:
+            self._tell_state("broker reconnect" if is_new and self.reconnects else self._cause)
+        if is_new and self._info is not None:
+            self._wire.send(self._topics.info, self._info.to_json(), retain=True)
 
-    def _take_acks(self) -> None:
-        acks = self._connection.acks if self._connection is not None else ()
-        while acks:
-            ack = acks.popleft()
-            sent_ns, is_decision = self._unacked.pop(ack.mid, (0, False))
-            if not ack.taken:
+    def _settle(self) -> None:
+        while self._wire.settled:
+            settled = self._wire.settled.popleft()
+            is_decision = settled.tag is not None and settled.tag.kind == "decision"
+            if settled.fate is Fate.REFUSED:
                 self._refused()
-            elif is_decision:
+            elif is_decision and settled.fate is Fate.TAKEN:
                 self.acked += 1
-                self.ack_ns.append(ack.at_ns - sent_ns)
+                self.ack_ns.append(settled.took_ns)
+            elif is_decision:
+                self.unacked_lost += 1
 
     def _refused(self) -> None:
         self.refused += 1
         if not self._warned_refused:
             self._warned_refused = True
-            log.error("MQTT broker %s does not let us publish below %s", self._session.address, self._topics.prefix)
+            log.error("MQTT broker %s does not let us publish below %s", self._wire.address, self._topics.prefix)
 
     def _tell_state(self, cause: str) -> None:
-        self._send(self._topics.state, self._state_message(self._state, cause).to_json(), retain=True)
+        self._wire.send(self._topics.state, self._state_message(self._state, cause).to_json(), retain=True)
 
     def _will(self) -> Will:
         return Will(self._topics.state, self._state_message(AppState.OFFLINE, "connection lost").to_json())
@@ -299,11 +305,11 @@ class MqttLink:
             state=self._state,
             fps=vitals.fps,
             age_ms=Ages(frame=vitals.frame_age_ms, infer=vitals.infer_age_ms),
-            queue=len(self._unacked),
+            queue=self._wire.waiting,
             lat_p99_ms=vitals.latency_p99_ms,
             temp_c=vitals.temperature_c,
         )
-        self._send(self._topics.hb, message.to_json(), qos=0)
+        self._wire.send(self._topics.hb, message.to_json(), qos=0)
 
 
 def _client_id(section: PlcSection, topics: Topics, boot_id: str) -> str:

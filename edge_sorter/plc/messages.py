@@ -209,6 +209,7 @@ class KpiMessage(Message):
     by_reason: dict[Name, Count] = {}
     late: Count = 0
     dropped: dict[Name, Count] = {}
+    rejected: dict[Name, Count] = Field({}, description="incoming messages refused or dropped, by code")
     latency_ms: Percentiles | None = Field(None, description="capture to publish")
     ack_ms: Percentiles | None = Field(None, description="publish to the broker's acknowledgement")
     replay: bool = False

@@ -1,0 +1,55 @@
+"""A checked message of the line becomes the event that the pipeline hears; pure functions of what they are given.
+
+Acknowledgements, confirmations, heartbeats and commands are the link's own business and are no events.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from edge_sorter.clock import Clock
+from edge_sorter.events import EncoderCount, LaneReport, LineEvent, LineReport, PlanOffer, PlcItem, ScannerRead
+from edge_sorter.plc.inbound import EncoderMessage, ItemMessage, LaneMessage, LineMessage, PlanMessage, ScanMessage
+from edge_sorter.plc.messages import Message
+
+
+def line_event(message: Message, *, at_ns: int, clock: Clock) -> LineEvent | None:
+    """Return the event a message tells, or None where it tells none.
+
+    Args:
+        message: As the border let it in.
+        at_ns: When it arrived, on the axis of `captured_ns`.
+        clock: Translates a plan's start from UTC to that axis; its present is not asked.
+    """
+    event: LineEvent | None = None
+    if isinstance(message, EncoderMessage):
+        event = EncoderCount(at_ns, message.cnt, message.mm_per_cnt)
+    elif isinstance(message, ItemMessage):
+        event = PlcItem(at_ns, message.plc_index, message.lead_cnt, message.trail_cnt, message.eye)
+    elif isinstance(message, LaneMessage):
+        event = LaneReport(at_ns, message.lane, message.state, message.fill_pct)
+    elif isinstance(message, LineMessage):
+        speed = message.v_set_mm_s
+        event = LineReport(at_ns, message.packml, message.mode, speed, message.batch, message.cause)
+    elif isinstance(message, ScanMessage):
+        event = _scanner_read(message, at_ns)
+    elif isinstance(message, PlanMessage):
+        starts_ns = None if message.valid_from is None else _on_axis(message.valid_from, at_ns, clock)
+        event = PlanOffer(at_ns, message.plan, message.activate, starts_ns)
+    return event
+
+
+def _scanner_read(message: ScanMessage, at_ns: int) -> ScannerRead:
+    codes = tuple((code.aim or "", code.text) for code in message.codes)
+    return ScannerRead(
+        at_ns, message.scanner, message.plc_index, message.enc_cnt, codes, message.weight_g, message.dim_mm
+    )
+
+
+def _on_axis(timestamp: str, at_ns: int, clock: Clock) -> int:
+    """Translate UTC to the axis of `captured_ns`; one clock anchors both, so any known point of it will do."""
+    whole, _, fraction = timestamp.rstrip("Z").partition(".")
+    moment = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    since = moment - clock.wall(at_ns)
+    micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return at_ns + micros * 1000 + int(fraction.ljust(9, "0") or 0)
