@@ -32,6 +32,7 @@ from edge_sorter.plc.topics import Topics
 from edge_sorter.replay.runner import Progress, ReplayOptions, ReplayResult, replay_clip
 from edge_sorter.service.attended import AttendedLink
 from edge_sorter.service.notify import Notify
+from edge_sorter.service.standby import Standby
 from edge_sorter.service.status import LineStatus
 from edge_sorter.sort import SortPlan, load_plan
 from edge_sorter.types import Blind, SortDecision, Step
@@ -143,6 +144,14 @@ def _run(
         )
         writer = JournalWriter(config.journal.path, header=header, max_bytes=round(config.journal.max_mb * 1e6))
         observers.append(_Journal(stack.enter_context(writer)))
+
+    def adopt_detector(detector: Detector, sentence: str) -> None:
+        stack.callback(detector.close)
+        info = info_message(config, detector, plan, clock=clock, boot_id=boot_id, source=source.name)
+        link.info(info)
+        status.running(info)
+        attended.limit(sentence)
+
     line, _ = line_of(config)
     log.info("ready: %s, %s, plan %s", source.name, detector.description, plan.name)
     attended.state("READY")
@@ -157,6 +166,7 @@ def _run(
         health=HealthMonitor(config.video.blind, watch_frozen=not realtime),
         observers=tuple(observers),
         stopped=stopped,
+        rescue=Standby(config, belt=pipeline.belt, size_px=source.size_px, fps=source.fps, adopt=adopt_detector),
     )
 
 

@@ -18,6 +18,7 @@ from edge_sorter.belt import Belt, EncoderMotion, RecordedEncoder, open_belt
 from edge_sorter.clock import Clock, stopwatch_ns
 from edge_sorter.config import Config
 from edge_sorter.detect import Detector
+from edge_sorter.errors import EngineError
 from edge_sorter.events import EncoderCount, LineEvent
 from edge_sorter.identify import CodeReader, Identifier
 from edge_sorter.line_input import EventList, Inputs, LineInput
@@ -31,6 +32,8 @@ from edge_sorter.video.source import Picture
 log = logging.getLogger(__name__)
 
 ReadCodes = Callable[[tuple[Track, ...]], tuple[CodeRead, ...]]
+Rescue = Callable[[Detector, EngineError], Detector]
+"""Takes a detector whose engine failed and returns one that works, or raises the error."""
 
 
 class Pipeline:
@@ -157,12 +160,16 @@ def run(
     line: LineInput | None = None,
     observers: tuple[Observer, ...] = (),
     stopped: Callable[[], bool] = lambda: False,
+    rescue: Rescue | None = None,
 ) -> RunCounts:
     """Feed a source through a pipeline until it ends or `stopped()` says so.
 
     What the line told since the last frame is heard before the next one is looked at. A frame that the health monitor
     finds unusable is never looked at: the line is announced DEGRADED with the reason, and RUNNING again once the
-    picture recovers.
+    picture recovers. A frame on which inference fails is looked at again by the detector that `rescue` returns.
+
+    Raises:
+        EngineError: The inference engine failed, and there is no rescue.
     """
     counts = RunCounts()
     pulse = _Pulse()
@@ -193,7 +200,8 @@ def run(
                 publisher.state("RUNNING", cause=f"recovered from {blind_for}")
                 blind_for = None
             pulse.beat(item.captured_ns)
-            _step(item, pipeline, publisher, observers, counts)
+            step = _look(item, pipeline, rescue)
+            _publish(step, publisher, observers, counts)
     return counts
 
 
@@ -207,10 +215,17 @@ def _hear(
         observer.on_heard(event, decisions, results)
 
 
-def _step(
-    frame: Frame, pipeline: Pipeline, publisher: Publisher, observers: tuple[Observer, ...], counts: RunCounts
-) -> None:
-    step = pipeline.step(frame)
+def _look(frame: Frame, pipeline: Pipeline, rescue: Rescue | None) -> Step:
+    while True:
+        try:
+            return pipeline.step(frame)
+        except EngineError as error:
+            if rescue is None or pipeline.detector is None:
+                raise
+            pipeline.detector = rescue(pipeline.detector, error)
+
+
+def _publish(step: Step, publisher: Publisher, observers: tuple[Observer, ...], counts: RunCounts) -> None:
     began_ns = stopwatch_ns()
     results = tuple(publisher.publish(decision) for decision in step.decisions)
     publish_ns = stopwatch_ns() - began_ns

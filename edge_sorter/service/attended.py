@@ -30,6 +30,8 @@ class AttendedLink:
     def __init__(self, link: MqttLink, *, status: LineStatus, source: FrameSource, notify: Notify) -> None:
         self._link, self._status, self._source, self._notify = link, status, source, notify
         self._ready = False
+        self._said: tuple[AppState, str | None] = AppState.STARTING, None
+        self._limit: str | None = None
         self._next_peers_ns: int | None = None
 
     def publish(self, decision: SortDecision) -> PublishResult:
@@ -37,10 +39,22 @@ class AttendedLink:
         return self._link.publish(decision)
 
     def state(self, state: AppState | str, *, cause: str | None = None) -> None:
-        """Tell what this program can do from now on."""
+        """Tell what this program can do from now on; while it is limited, RUNNING becomes DEGRADED with the limit."""
+        self._said = AppState(state), cause
+        if self._limit is not None and self._said[0] is AppState.RUNNING:
+            state, cause = AppState.DEGRADED, self._limit
         self._link.state(state, cause=cause)
         self._status.told(state, cause=cause)
         self._notify.status(f"{AppState(state).value}: {cause}" if cause else AppState(state).value)
+
+    def limit(self, cause: str) -> None:
+        """From now on the line runs, but not as well as it should."""
+        self._limit = cause
+        self.state(self._said[0], cause=self._said[1])
+
+    def remark(self, cause: str) -> None:
+        """Tell something without a change of state: the same state again with a new cause."""
+        self.state(self._said[0], cause=cause)
 
     def tick(self, now_ns: int, *, vitals: Vitals = NO_VITALS) -> None:
         """Do what is due on the link, and note that the loop is alive."""
