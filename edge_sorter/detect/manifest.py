@@ -52,6 +52,20 @@ class OutputNames(_Part):
         return tuple(name for name in (self.boxes, self.scores, self.output) if name is not None)
 
 
+class Golden(_Part):
+    """Pictures to prove an engine on, one below the other in a PNG at the model's input size, and what is in them.
+
+    `detections` has a list for each picture, of x1, y1, x2, y2 in pixels, confidence and class index: what the float
+    model `float_sha256` sees in ONNX Runtime.
+    """
+
+    file: Name
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    float_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    made_by: Name
+    detections: tuple[tuple[tuple[float, float, float, float, float, float], ...], ...] = Field(min_length=1)
+
+
 class Manifest(_Part):
     """Everything needed to run a model, and where it came from."""
 
@@ -70,6 +84,8 @@ class Manifest(_Part):
     licence: Name
     training: dict[str, Any]
     metrics: dict[str, Any]
+    fallback: Name | None = Field(None, description="float model in the same folder, for where this one is refused")
+    golden: Golden | None = None
 
     @field_validator("classes")
     @classmethod

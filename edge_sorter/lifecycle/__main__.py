@@ -6,6 +6,7 @@ ends with the exit code of the error it reports.
     python -m edge_sorter.lifecycle data build --out DATA --sacks DIR --packages DIR --rendered DIR
     python -m edge_sorter.lifecycle train --data DATA/data.yaml --out RUN
     python -m edge_sorter.lifecycle export --checkpoint RUN/weights/last.pt --out weights/NAME.onnx
+    python -m edge_sorter.lifecycle golden --model weights/NAME.onnx --clip CLIP
     python -m edge_sorter.lifecycle quantize --model weights/NAME.onnx --data DATA/data.yaml --out weights/INT8.onnx
     python -m edge_sorter.lifecycle evaluate --model weights/NAME-int8.onnx --images DIR --labels DIR
 """
@@ -161,8 +162,23 @@ def quantize_model(
         width_px=size_px[0],
         height_px=size_px[1],
         confidence=content["confidence"],
+        golden=content.get("golden"),
+        fallback=model.name if out.resolve().parent == model.resolve().parent else None,
     )
     _print(f"{out} ({out.stat().st_size / 1e6:.1f} MB)\n{path}")
+
+
+@app.command("golden")
+def golden_pictures(
+    model: Annotated[Path, typer.Option(help="Float ONNX with its manifest")],
+    clip: Annotated[Path, typer.Option(help="Video to take pictures from; they are shipped with the model")],
+    also: Annotated[list[Path], typer.Option(help="int8 file made from it before; repeatable")] = [],  # noqa: B006
+    count: Annotated[int, typer.Option(min=1, max=16, help="Pictures, evenly over the clip")] = 3,
+) -> None:
+    """Write the pictures and boxes that an engine must reproduce before it goes live (`edge-sorter accept`)."""
+    from edge_sorter.lifecycle.golden import write_golden
+
+    _print(str(write_golden(model, also=also, clip=clip, count=count)))
 
 
 @app.command("evaluate")

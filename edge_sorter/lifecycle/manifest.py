@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edge_sorter.atomic import write_text
 from edge_sorter.errors import ModelError
 
 VERSION = "0.1.0"
@@ -28,6 +29,8 @@ def write(
     height_px: int = 384,
     confidence: float = DEFAULT_CONFIDENCE,
     metrics: dict[str, Any] | None = None,
+    golden: dict[str, Any] | None = None,
+    fallback: str | None = None,
 ) -> Path:
     """Write `<model>.json` beside a model file made by `export` or `quantize` and return its path."""
     content = {
@@ -55,13 +58,17 @@ def write(
         "training": training,
         "metrics": metrics or {},
     }
+    if fallback is not None:
+        content["fallback"] = fallback
+    if golden is not None:
+        content["golden"] = golden
     return save(model, content)
 
 
 def save(model: Path, content: dict[str, Any]) -> Path:
     """Write a manifest's content beside its model."""
     path = model.with_suffix(".json")
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     return path
 
 

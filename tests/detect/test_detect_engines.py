@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_sorter.detect import engines
+from edge_sorter.config import DetectSection
+from edge_sorter.detect import engines, open_detector
 from edge_sorter.detect.engines import EngineSpec, FixedEngine, cache_folder, open_engine
 from edge_sorter.detect.engines.cuda import Cuda
 from edge_sorter.detect.letterbox import Letterbox
@@ -147,22 +148,22 @@ def test_a_tensor_of_the_wrong_size(make_model: Any, kind: Any) -> None:
 
 def test_auto_prefers_openvino_where_there_is_no_gpu(make_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     without("tensorrt", monkeypatch=monkeypatch)
-    engine = open_engine("auto", spec_for(make_model()))
-    assert engine.name.startswith("OpenVINO")
-    engine.close()
+    detector = open_detector(DetectSection(model=make_model(), threads=1))
+    assert "on OpenVINO" in detector.description
+    detector.close()
 
 
 def test_auto_falls_back_to_onnxruntime(make_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     without("tensorrt", "openvino", monkeypatch=monkeypatch)
-    engine = open_engine("auto", spec_for(make_model()))
-    assert engine.name.startswith("ONNX Runtime")
-    engine.close()
+    detector = open_detector(DetectSection(model=make_model(), threads=1))
+    assert "on ONNX Runtime" in detector.description
+    detector.close()
 
 
 def test_auto_says_why_nothing_works(make_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     without("tensorrt", "openvino", "onnxruntime", monkeypatch=monkeypatch)
     with pytest.raises(EngineError) as caught:
-        open_engine("auto", spec_for(make_model()))
+        open_detector(DetectSection(model=make_model(), threads=1))
     lines = str(caught.value).splitlines()
     assert "no inference engine works for" in lines[0]
     assert [line.split(":")[0] for line in lines[1:]] == ["  - tensorrt", "  - openvino", "  - onnxruntime"]
@@ -181,10 +182,10 @@ def test_auto_warns_when_an_engine_that_is_here_fails(
 
     monkeypatch.setattr(engines, "_openvino", broken)
     with caplog.at_level(logging.WARNING):
-        engine = open_engine("auto", spec_for(make_model()))
-    engine.close()
-    assert engine.name.startswith("ONNX Runtime")
-    assert "openvino should work here but does not" in caplog.text
+        detector = open_detector(DetectSection(model=make_model(), threads=1))
+    detector.close()
+    assert "on ONNX Runtime" in detector.description
+    assert "on openvino is refused: it broke" in caplog.text
     assert "tensorrt" not in caplog.text
 
 

@@ -128,7 +128,7 @@ def test_a_network_is_built_once_and_then_loaded(
 ) -> None:
     trt = FakeTensorRt(version)
     monkeypatch.setitem(sys.modules, "tensorrt", trt)  # type: ignore[arg-type]
-    engine = open_engine("auto", spec)
+    engine = open_engine("tensorrt", spec)
     assert trt.log == built
     assert (engine.name, engine.device, engine.precision) == (f"TensorRT {version}", "Fake GPU", precision)
     outputs = engine.infer(np.full((1, 3, 96, 128), 0.5, np.float32))

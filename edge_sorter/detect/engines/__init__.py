@@ -1,7 +1,7 @@
 """The one narrow seam to inference libraries: `infer(tensor) -> tensors`.
 
-Contract: `open_engine` returns the engine asked for (or the best one this machine has) for one model at one input size;
-an engine says in `layout` which tensor it wants, and nothing outside its own file knows its library.
+Contract: `open_engine` returns the engine asked for, for one model at one input size; an engine says in `layout` which
+tensor it wants, and nothing outside its own file knows its library.
 
 =============  =============  ==================================================================
 engine         layout         note
@@ -28,6 +28,7 @@ from edge_sorter.errors import EngineError
 
 logger = logging.getLogger(__name__)
 
+EngineKind = Literal["tensorrt", "openvino", "onnxruntime"]
 Layout = Literal["u8_nhwc_bgr", "f32_nchw_rgb"]
 Tensor = NDArray[Any]
 
@@ -49,6 +50,7 @@ class EngineSpec:
         output_names: Outputs to return.
         int8: Whether the file holds Q/DQ nodes.
         threads: CPU threads; 0 lets the engine choose.
+        exact: Whether float operators must run in float32 where the engine would choose fewer bits.
     """
 
     model: Path
@@ -59,6 +61,7 @@ class EngineSpec:
     output_names: tuple[str, ...]
     int8: bool = False
     threads: int = 0
+    exact: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -122,32 +125,19 @@ class FixedEngine:
         self.closed = True
 
 
-def open_engine(kind: Literal["auto", "openvino", "onnxruntime", "tensorrt"], spec: EngineSpec) -> Engine:
-    """Open an engine by name, or the first that works in the order tensorrt, openvino, onnxruntime.
+def open_engine(kind: EngineKind, spec: EngineSpec) -> Engine:
+    """Open an engine by name.
 
     Raises:
-        EngineError: It does not work here; for "auto" the message says why each of them does not.
+        EngineNotHereError: This machine lacks its library or device.
+        EngineError: It should work here but does not.
     """
-    openers: dict[str, Callable[[EngineSpec], Engine]] = {
+    openers: dict[EngineKind, Callable[[EngineSpec], Engine]] = {
         "tensorrt": _tensorrt,
         "openvino": _openvino,
         "onnxruntime": _onnxruntime,
     }
-    if kind != "auto":
-        return openers[kind](spec)
-    refusals = []
-    for name, opener in openers.items():
-        try:
-            engine = opener(spec)
-        except EngineNotHereError as error:
-            refusals.append(f"  - {name}: {error}")
-            logger.debug("engine %s: %s", name, error)
-        except EngineError as error:
-            refusals.append(f"  - {name}: {error}")
-            logger.warning("engine %s should work here but does not, trying the next: %s", name, error)
-        else:
-            return engine
-    raise EngineError("\n".join((f"no inference engine works for {spec.model} on this machine; tried", *refusals)))
+    return openers[kind](spec)
 
 
 def cache_folder() -> Path | None:

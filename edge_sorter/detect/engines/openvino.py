@@ -88,6 +88,8 @@ def _compile(ov: Any, spec: EngineSpec) -> Any:
     steps.input().preprocess().convert_element_type(ov.Type.f32).convert_color(ColorFormat.RGB).scale(1.0 / spec.scale)
     model = steps.build()
     config: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": spec.threads}
+    if spec.exact:
+        config["INFERENCE_PRECISION_HINT"] = "f32"
     folder = cache_folder()
     if folder is not None:
         try:
