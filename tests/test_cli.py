@@ -46,7 +46,8 @@ def line(tmp_path: Path, root: Path) -> Path:
     for suffix in (".onnx", ".json"):
         shutil.copy(root / f"weights/parcel-yolo26n-int8{suffix}", tmp_path / f"model{suffix}")
     manifest = json.loads((tmp_path / "model.json").read_text())
-    (tmp_path / "model.json").write_text(json.dumps({**manifest, "file": "model.onnx", "golden": None, "fallback": None}))
+    alone = {**manifest, "file": "model.onnx", "golden": None, "fallback": None}
+    (tmp_path / "model.json").write_text(json.dumps(alone))
     (tmp_path / "configs" / "plan.yaml").write_text((root / "configs/plans/count.yaml").read_text())
     config = {
         "video": {"source": "clip.mp4"},

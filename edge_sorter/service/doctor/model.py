@@ -32,12 +32,21 @@ def model(config: Config, pictures: list[Frame], *, fps: float | None) -> Iterat
     yield engines()
     try:
         with open_detector(config.detect) as detector:
-            yield ok("engine", detector.description)
+            yield chosen(detector)
             looks = pictures or [_noise(detector)]
             yield speed(detector, looks, fps=fps)
             yield from parity(config.detect, detector, looks)
     except EdgeSorterError as error:
         yield fail("engine", error)
+
+
+def chosen(detector: Detector) -> Finding:
+    """Say which engine runs, and whether it is the one that was wanted."""
+    acceptance = detector.acceptance
+    if acceptance is not None and acceptance.refused:
+        reasons = "; ".join(acceptance.refused)
+        return warn("engine", f"{detector.description}, because others were refused: {reasons}", "edge-sorter accept")
+    return ok("engine", detector.description)
 
 
 def engines() -> Finding:
