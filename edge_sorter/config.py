@@ -168,6 +168,27 @@ class TimingSection(Section):
     margin_ms: float = Field(100.0, ge=0, description="spare")
 
 
+class LaneStatesSection(Section):
+    """Who says which lanes can take a parcel."""
+
+    source: Literal["assume_open", "plc"] = Field(
+        "assume_open", description="plc: a lane that is not reported counts as disabled; assume_open: as open"
+    )
+    ttl_s: float = Field(60.0, gt=0, description="with plc: a report is believed for so long")
+
+
+class LimitsSection(Section):
+    """What the line can carry and divert; everything else goes to the exception lane."""
+
+    length_mm: float | None = Field(None, gt=0, description="longest along travel; more is OVERSIZE")
+    width_mm: float | None = Field(None, gt=0, description="widest across the belt; more is OVERSIZE")
+    height_mm: float | None = Field(None, gt=0, description="highest, where a dimensioner tells; more is OVERSIZE")
+    weight_g: float | None = Field(None, gt=0, description="heaviest, where a scale tells; more is NON_CONVEYABLE")
+    shortest_mm: float | None = Field(
+        None, gt=0, description="least longest side a diverter catches; less is NON_CONVEYABLE"
+    )
+
+
 class SortSection(Section):
     """Which plan decides, and how sure it must be."""
 
@@ -184,6 +205,17 @@ class SortSection(Section):
     found_late: Literal["count", "exception"] = Field(
         "count",
         description="parcel first seen past the line on a belt of known motion: exception lane if there is time",
+    )
+    min_gap_mm: float = Field(
+        0.0, ge=0, description="belt between parcels of different lanes that the diverters need; 0: not checked"
+    )
+    limits: LimitsSection = LimitsSection()
+    lane_states: LaneStatesSection = LaneStatesSection()
+    at_start: Literal["auto", "flush", "sort"] = Field(
+        "auto", description="parcels in view at start: exception lane, or sorted; auto: flush with a camera"
+    )
+    on_stop: Literal["flush", "verify"] = Field(
+        "flush", description="line STOPPED or ABORTED: all in view to the exception lane, or only after a slip"
     )
     timing: TimingSection = TimingSection()
 
@@ -283,6 +315,13 @@ class Config(Section):
     plc: PlcSection = PlcSection()
     journal: JournalSection = JournalSection()
     service: ServiceSection = ServiceSection()
+
+    @property
+    def flushes_at_start(self) -> bool:
+        """Whether parcels in view at start go to the exception lane: nobody knows what was decided about them."""
+        if self.sort.at_start != "auto":
+            return self.sort.at_start == "flush"
+        return self.video.source is not None and not is_file_source(self.video.source)
 
     @model_validator(mode="after")
     def _decision_comes_after_confirmation(self) -> Config:

@@ -21,6 +21,7 @@ from edge_sorter.events import (
     PlanOffer,
     PlcItem,
     ScannerRead,
+    WallTime,
 )
 
 KINDS: dict[str, type[LineEvent]] = {
@@ -31,6 +32,7 @@ KINDS: dict[str, type[LineEvent]] = {
     "scan": ScannerRead,
     "plan": PlanOffer,
     "flush": Flush,
+    "wall": WallTime,
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
 

@@ -128,5 +128,22 @@ class Flush:
     reason: str
 
 
-LineEvent = EncoderCount | PlcItem | LaneReport | LineReport | ScannerRead | PlanOffer | Flush
+@dataclass(frozen=True, slots=True)
+class WallTime:
+    """What the clock on the wall says, told now and then: cut-off times of a sort plan go by it.
+
+    Attributes:
+        at_ns: A time on the axis of `captured_ns`.
+        local_ns: Nanoseconds since local midnight at that time.
+    """
+
+    at_ns: int
+    local_ns: int
+
+    def local_s(self, at_ns: int) -> float:
+        """Return the local time of day at another time, in seconds since midnight."""
+        return (self.local_ns + at_ns - self.at_ns) / 1e9 % 86_400
+
+
+LineEvent = EncoderCount | PlcItem | LaneReport | LineReport | ScannerRead | PlanOffer | Flush | WallTime
 """Everything that may reach the pipeline besides frames."""

@@ -63,7 +63,15 @@ class Pipeline:
             image_size_px=image_size_px,
             view_xyxy_px=_view_px(config.detect.crop, image_size_px),
         )
-        self.router = Router(config.sort, plan=plan, line=self.belt.line, belt=self.belt, boot_id=boot_id)
+        self.router = Router(
+            config.sort,
+            plan=plan,
+            line=self.belt.line,
+            belt=self.belt,
+            boot_id=boot_id,
+            classes=classes,
+            flush_at_start=config.flushes_at_start,
+        )
 
     def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
         """Take what the line told, in the order of arrival, and return decisions that change because of it."""

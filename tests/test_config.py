@@ -132,3 +132,25 @@ def test_the_reference_says_what_the_types_say(root: Path) -> None:
     assert written == reference(), "stale: run python -m edge_sorter.config_reference"
     rows = [line for line in written.splitlines() if line.startswith("| `")]
     assert not [row for row in rows if row.endswith("|  |")], "a key without a description"
+
+
+@pytest.mark.parametrize(
+    ("source", "at_start", "flushes"),
+    [
+        ("rtsp://camera/1", "auto", True),
+        ("usb:0", "auto", True),
+        ("clip.mp4", "auto", False),
+        (None, "auto", False),
+        ("usb:0", "sort", False),
+        ("clip.mp4", "flush", True),
+    ],
+)
+def test_parcels_in_view_at_start_are_flushed_with_a_camera(root: Path, source, at_start, flushes) -> None:
+    config = load_config(root / "configs/demo/line.yaml")
+    config = config.model_copy(
+        update={
+            "video": config.video.model_copy(update={"source": source}),
+            "sort": config.sort.model_copy(update={"at_start": at_start}),
+        }
+    )
+    assert config.flushes_at_start is flushes

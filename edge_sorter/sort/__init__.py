@@ -4,11 +4,13 @@ from edge_sorter.sort.counts import RouterCounts
 from edge_sorter.sort.deadline import budget_ms, deadline_ns
 from edge_sorter.sort.plan import Explained, SortPlan, check_plan, load_plan
 from edge_sorter.sort.plan_parts import Lane, Rule
+from edge_sorter.sort.plan_switch import PlanStatus
 from edge_sorter.sort.router import Router
 
 __all__ = [
     "Explained",
     "Lane",
+    "PlanStatus",
     "Router",
     "RouterCounts",
     "Rule",

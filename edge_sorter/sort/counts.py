@@ -15,4 +15,5 @@ class RouterCounts:
     split_suppressed: int = 0
     unconfirmed: int = 0
     joined: int = 0
+    revised: int = 0
     by_reason: dict[str, int] = field(default_factory=dict)

@@ -1,21 +1,35 @@
-"""From a parcel at the line to the one message about it: verdict, deadline, number.
+"""From a parcel at the line to the messages about it: wish, lane, deadline, number; and again when a lane fills up.
 
-Contract: `Dispatch.decide` is called once a parcel, in the order of crossing, and returns its decision. The geometry of
-tracks is the router's, everything that depends on the sort plan is here; neither reads a clock.
+Contract: `Dispatch.decide` is called once a parcel, in the order of crossing. It returns the decision, after revisions
+of earlier ones where the new parcel follows too closely. A revision has the same uid and the next `rev`, is made only
+while the parcel has not passed its old deadline, and every message has the next `seq`. The geometry of tracks is the
+router's, everything that depends on plan and lanes is here; neither reads a clock.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from edge_sorter.belt import BeltMotion
 from edge_sorter.config import SortSection
-from edge_sorter.events import LineEvent
+from edge_sorter.events import LaneReport, LineEvent, PlanOffer, WallTime
 from edge_sorter.sort.counts import RouterCounts
 from edge_sorter.sort.deadline import Deadline, deadline_by_travel, deadline_ns
+from edge_sorter.sort.in_flight import InFlight, Sent
+from edge_sorter.sort.lane_board import LaneBoard
+from edge_sorter.sort.lane_choice import Verdict, choose, too_late
 from edge_sorter.sort.plan import SortPlan
-from edge_sorter.sort.verdict import Evidence, judge, too_late
-from edge_sorter.types import BeltPosition, SortDecision
+from edge_sorter.sort.plan_parts import Lane
+from edge_sorter.sort.plan_switch import PlanSwitch
+from edge_sorter.sort.rounds import Rounds
+from edge_sorter.sort.verdict import Evidence, Wish, judge, to_exception
+from edge_sorter.types import BeltPosition, Reason, SortDecision
+
+NEIGHBOURS = 4
+"""Decided parcels that a new one may follow too closely."""
 
 
 class Arrival(NamedTuple):
@@ -38,33 +52,139 @@ class Arrival(NamedTuple):
     crossed_mm: float | None = None
 
 
+class _Passed(NamedTuple):
+    """A decided parcel that the next one may be too close to."""
+
+    uid: str
+    trail_mm: float
+    lane: str
+
+
 class Dispatch:
-    """Applies the sort plan and numbers what it says."""
+    """Applies the sort plan to parcels and lanes, and numbers what it says."""
 
     def __init__(
-        self, section: SortSection, *, plan: SortPlan, motion: BeltMotion, boot_id: str, counts: RouterCounts
+        self,
+        section: SortSection,
+        *,
+        plan: SortPlan,
+        motion: BeltMotion,
+        boot_id: str,
+        counts: RouterCounts,
+        classes: tuple[str, ...] | None = None,
+        calibrated: bool = True,
     ) -> None:
+        self.plans = PlanSwitch(plan, classes=classes, calibrated=calibrated)
+        self.board = LaneBoard(section.lane_states)
         self._section = section
         self._motion = motion
-        self._plan = plan
         self._boot_id = boot_id
         self._counts = counts
+        self._in_flight = InFlight()
+        self._rounds = Rounds()
+        self._passed: deque[_Passed] = deque(maxlen=NEIGHBOURS)
+        self._wall: WallTime | None = None
+        self._looked_ns = 0
+        self._parcels = 0
         self._seq = 0
 
-    def decide(self, arrival: Arrival) -> SortDecision:
-        """Return the decision on a parcel."""
-        parcel = arrival.evidence.parcel
-        verdict = judge(arrival.evidence, plan=self._plan, section=self._section)
-        travel_mm = self._motion.travel_mm(arrival.captured_ns)
-        until = self._deadline(arrival, divert_mm=verdict.lane.divert_mm, travel_mm=travel_mm)
-        if until.passed(arrival.captured_ns, travel_mm):
+    def decide(self, arrival: Arrival) -> tuple[SortDecision, ...]:
+        """Return the decision on a parcel, after the revisions it leads to."""
+        plan, at_ns = self.plans.active, arrival.captured_ns
+        facts = plan.facts(arrival.evidence.parcel)
+        wish = judge(
+            arrival.evidence,
+            facts,
+            plan=plan,
+            section=self._section,
+            rounds=self._rounds.seen(facts, plan.recirculate, at_ns=at_ns),
+            local_s=None if self._wall is None else self._wall.local_s(at_ns),
+        )
+        verdict = self._choose(wish, plan, at_ns)
+        revised: list[SortDecision | None] = []
+        close = self._too_close(arrival.position, verdict.lane.id)
+        if close:
+            wish = to_exception(plan, Reason.GAP_VIOLATION)
+            verdict = self._choose(wish, plan, at_ns)
+            ahead = [sent for passed in close if (sent := self._in_flight.get(passed.uid)) is not None]
+            revised = [self._revise(sent, to_exception(sent.plan, Reason.GAP_VIOLATION), at_ns) for sent in ahead]
+        decision = self._first(arrival, wish, verdict)
+        return (*(revision for revision in revised if revision is not None), decision)
+
+    def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
+        """Take what the line tells; return the decisions it changes."""
+        if isinstance(event, LaneReport):
+            self.board.hear(event)
+            return self._leave({event.lane}, event.at_ns)
+        if isinstance(event, PlanOffer):
+            self.plans.offer(event)
+        elif isinstance(event, WallTime):
+            self._wall = event
+        return ()
+
+    def tick(self, at_ns: int, *, gap: Callable[[], bool]) -> tuple[SortDecision, ...]:
+        """Do what is due before a frame is looked at: switch plans, leave lanes that nobody has reported for too long.
+
+        Args:
+            at_ns: Time of the frame.
+            gap: Tells whether no undecided parcel is in view; only asked when a plan waits for that.
+        """
+        if self.plans.waits:
+            self.plans.tick(at_ns, gap=gap())
+        silent = self.board.silent(self._in_flight.lanes(), since_ns=self._looked_ns, at_ns=at_ns)
+        self._looked_ns = at_ns
+        return self._leave(set(silent), at_ns) if silent else ()
+
+    def flush(self, at_ns: int, reason: Reason) -> tuple[SortDecision, ...]:
+        """Send every decided parcel that is still ahead of its diverter to the exception lane."""
+        travel_mm = self._motion.travel_mm(at_ns)
+        revised = [
+            self._revise(sent, to_exception(sent.plan, reason), at_ns)
+            for sent in self._in_flight.upstream(at_ns, travel_mm)
+        ]
+        return tuple(revision for revision in revised if revision is not None)
+
+    def _leave(self, lanes: set[str], at_ns: int) -> tuple[SortDecision, ...]:
+        """Decide anew about parcels on their way to lanes that cannot take them any more."""
+        revised = []
+        for sent in self._in_flight.upstream(at_ns, self._motion.travel_mm(at_ns)):
+            lane = sent.plan.lane_by_id[sent.decision.lane]
+            if lane.id not in lanes or lane.id in (sent.plan.default, sent.plan.exception):
+                continue
+            if not self.board.reported_open(lane, at_ns):
+                revised.append(self._revise(sent, sent.wish, at_ns))
+        return tuple(revision for revision in revised if revision is not None)
+
+    def _choose(
+        self, wish: Wish, plan: SortPlan, at_ns: int, *, in_time: Callable[[Lane], bool] = lambda _: True
+    ) -> Verdict:
+        return choose(
+            wish,
+            plan=plan,
+            takes=lambda lane: self.board.takes(lane, at_ns),
+            order=lambda group: self.board.order(group, at_ns),
+            in_time=in_time,
+        )
+
+    def _first(self, arrival: Arrival, wish: Wish, verdict: Verdict) -> SortDecision:
+        """Make revision 0."""
+        plan, at_ns, parcel = self.plans.active, arrival.captured_ns, arrival.evidence.parcel
+        until = self._deadline(
+            verdict.lane,
+            crossed=(arrival.crossed_ns, arrival.crossed_mm),
+            speed_mm_s=arrival.speed_mm_s,
+            at_ns=at_ns,
+        )
+        late = until.passed(at_ns, self._motion.travel_mm(at_ns))
+        if late:
             self._counts.late += 1
-            verdict = too_late(self._plan)
+            verdict = too_late(plan)
         self._seq += 1
+        self._parcels += 1
         self._counts.decided += 1
         self._counts.by_reason[verdict.reason.value] = self._counts.by_reason.get(verdict.reason.value, 0) + 1
-        return SortDecision(
-            parcel_uid=f"{self._boot_id}-{self._seq:07d}",
+        decision = SortDecision(
+            parcel_uid=f"{self._boot_id}-{self._parcels:07d}",
             seq=self._seq,
             rev=0,
             lane=verdict.lane.id,
@@ -72,7 +192,7 @@ class Dispatch:
             action=verdict.action,
             reason=verdict.reason,
             rule=verdict.rule,
-            plan=self._plan.name,
+            plan=plan.name,
             track_id=parcel.track.track_id,
             class_name=parcel.class_name,
             confidence=parcel.class_confidence,
@@ -81,18 +201,79 @@ class Dispatch:
             flags=parcel.flags,
             position=arrival.position,
             crossed_ns=arrival.crossed_ns,
-            captured_ns=arrival.captured_ns,
+            captured_ns=at_ns,
             deadline_ns=until.at_ns,
-            deadline_count=None if until.travel_mm is None else self._motion.count_at(until.travel_mm),
+            deadline_count=self._count_at(until),
         )
+        if not late:
+            self._in_flight.add(Sent(decision, wish, plan, arrival.crossed_mm, arrival.speed_mm_s, until))
+            self._admit(decision, verdict, at_ns)
+        if arrival.position.trail_mm is not None:
+            self._passed.append(_Passed(decision.parcel_uid, arrival.position.trail_mm, decision.lane))
+        return decision
 
-    def _deadline(self, arrival: Arrival, *, divert_mm: float | None, travel_mm: float | None) -> Deadline:
-        timing, at_ns = self._section.timing, arrival.captured_ns
-        if arrival.crossed_mm is None or travel_mm is None:
-            crossed_ns, speed_mm_s = arrival.crossed_ns, arrival.speed_mm_s
+    def _revise(self, sent: Sent, wish: Wish, at_ns: int) -> SortDecision | None:
+        """Make the next revision, unless it is too late for one or it would say the same."""
+        old, travel_mm = sent.decision, self._motion.travel_mm(at_ns)
+        if sent.until.passed(at_ns, travel_mm):
+            return None
+
+        def until(lane: Lane) -> Deadline:
+            crossed = (old.crossed_ns, sent.crossed_mm)
+            return self._deadline(lane, crossed=crossed, speed_mm_s=sent.speed_mm_s, at_ns=at_ns)
+
+        verdict = self._choose(wish, sent.plan, at_ns, in_time=lambda lane: not until(lane).passed(at_ns, travel_mm))
+        if (verdict.lane.id, verdict.action) == (old.lane, old.action):
+            return None
+        own = until(verdict.lane)
+        if not own.passed(at_ns, travel_mm):  # else it is the way straight on, which is never late
+            sent.until = min(sent.until, own, key=lambda d: d.at_ns if d.travel_mm is None else d.travel_mm)
+        self._seq += 1
+        self._counts.revised += 1
+        sent.decision = replace(
+            old,
+            seq=self._seq,
+            rev=old.rev + 1,
+            lane=verdict.lane.id,
+            alternates=verdict.alternates,
+            action=verdict.action,
+            reason=verdict.reason,
+            rule=verdict.rule,
+            deadline_ns=sent.until.at_ns,
+            deadline_count=self._count_at(sent.until),
+        )
+        self.board.withdraw(old.lane, old.parcel_uid)
+        self._admit(sent.decision, verdict, at_ns)
+        return sent.decision
+
+    def _admit(self, decision: SortDecision, verdict: Verdict, at_ns: int) -> None:
+        length_mm = None if decision.size_mm is None else decision.size_mm[0]
+        self.board.admit(verdict.lane, decision.parcel_uid, at_ns=at_ns, length_mm=length_mm, group=verdict.group)
+
+    def _too_close(self, position: BeltPosition, lane: str) -> list[_Passed]:
+        """Return the decided parcels of other lanes from which no diverter can part this one."""
+        least_mm = self._section.min_gap_mm
+        if least_mm <= 0.0 or position.lead_mm is None:
+            return []
+        return [
+            passed
+            for passed in self._passed
+            if position.lead_mm - passed.trail_mm < least_mm and self._lane_now(passed) != lane
+        ]
+
+    def _lane_now(self, passed: _Passed) -> str:
+        sent = self._in_flight.get(passed.uid)
+        return passed.lane if sent is None else sent.decision.lane
+
+    def _deadline(
+        self, lane: Lane, *, crossed: tuple[int, float | None], speed_mm_s: float | None, at_ns: int
+    ) -> Deadline:
+        timing, divert_mm = self._section.timing, lane.divert_mm
+        (crossed_ns, crossed_mm), travel_mm = crossed, self._motion.travel_mm(at_ns)
+        if crossed_mm is None or travel_mm is None:
             return Deadline(deadline_ns(crossed_ns, timing, divert_mm=divert_mm, speed_mm_s=speed_mm_s))
         return deadline_by_travel(
-            arrival.crossed_mm,
+            crossed_mm,
             timing,
             now_ns=at_ns,
             now_mm=travel_mm,
@@ -100,6 +281,5 @@ class Dispatch:
             divert_mm=divert_mm,
         )
 
-    def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
-        """Take what the line tells; return the decisions it changes."""
-        return ()
+    def _count_at(self, until: Deadline) -> int | None:
+        return None if until.travel_mm is None else self._motion.count_at(until.travel_mm)

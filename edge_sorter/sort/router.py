@@ -21,15 +21,17 @@ from dataclasses import dataclass, replace
 
 from edge_sorter.belt import Belt, Crossing, DecisionLine
 from edge_sorter.config import SortSection
-from edge_sorter.events import LineEvent
+from edge_sorter.events import LaneStatus, LineEvent
 from edge_sorter.sort.counts import RouterCounts
 from edge_sorter.sort.deadline import STANDSTILL_MM_S
 from edge_sorter.sort.dispatch import Arrival, Dispatch
 from edge_sorter.sort.doubles import Doubles, Group
+from edge_sorter.sort.flush import FlushWatch
 from edge_sorter.sort.footprint import TOGETHER_NS, Footprint, Trail, belt_fixed, share_inside
 from edge_sorter.sort.plan import SortPlan
+from edge_sorter.sort.plan_switch import PlanStatus
 from edge_sorter.sort.verdict import Evidence
-from edge_sorter.types import BeltPosition, Box, Parcel, SortDecision, TrackState
+from edge_sorter.types import BeltPosition, Box, Parcel, Reason, SortDecision, TrackState
 
 PART = 0.7
 """A track of which this share was born inside another's footprint is a part of that parcel."""
@@ -54,17 +56,38 @@ class _Path:
     crossing_travel_mm: float | None = None
     guess: Crossing | None = None
     part_of: int | None = None
+    flushed: Reason | None = None
 
 
 class Router:
     """Latches one decision on every parcel; memory is bounded by what is in view."""
 
-    def __init__(self, section: SortSection, *, plan: SortPlan, line: DecisionLine, belt: Belt, boot_id: str) -> None:
+    def __init__(
+        self,
+        section: SortSection,
+        *,
+        plan: SortPlan,
+        line: DecisionLine,
+        belt: Belt,
+        boot_id: str,
+        classes: tuple[str, ...] | None = None,
+        flush_at_start: bool = False,
+    ) -> None:
         self.counts = RouterCounts()
         self._section = section
         self._line = line
         self._belt = belt
-        self._dispatch = Dispatch(section, plan=plan, motion=belt.motion, boot_id=boot_id, counts=self.counts)
+        self._dispatch = Dispatch(
+            section,
+            plan=plan,
+            motion=belt.motion,
+            boot_id=boot_id,
+            counts=self.counts,
+            classes=classes,
+            calibrated=belt.map is not None,
+        )
+        self._flush_watch = FlushWatch(section)
+        self._flush_at_start = flush_at_start
         self._paths: dict[int, _Path] = {}
         self._taken: OrderedDict[int, Footprint] = OrderedDict()
         self._doubles = Doubles(gap_mm=section.doubles_gap_mm) if section.doubles == "exception" else None
@@ -79,6 +102,7 @@ class Router:
             captured_ns: Time of the frame.
             travel_mm: Belt travel at that time, or None when unknown.
         """
+        decisions = list(self._dispatch.tick(captured_ns, gap=self._gap))
         due: list[tuple[Crossing, Parcel, _Path]] = []
         for parcel in parcels:
             path = self._follow(parcel, parcels, captured_ns, travel_mm)
@@ -94,17 +118,34 @@ class Router:
                     due.append((crossing, parcel, path))
         self._carry_taken(parcels, captured_ns)
         due.sort(key=lambda item: (item[0].at_ns, item[1].track.track_id))
-        decisions = [
-            self._settle(*item, parcels=parcels, captured_ns=captured_ns, travel_mm=travel_mm)
-            for item in due
-            if not item[2].settled
-        ]
+        for item in due:
+            if not item[2].settled:
+                decisions += self._settle(*item, parcels=parcels, captured_ns=captured_ns, travel_mm=travel_mm)
         self._forget(parcels, captured_ns)
-        return tuple(decision for decision in decisions if decision is not None)
+        return tuple(decisions)
 
     def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
         """Take what the line tells between two frames; return the decisions it changes, with a higher `rev`."""
-        return self._dispatch.hear(event)
+        reason = self._flush_watch.reason(event)
+        if reason is None:
+            return self._dispatch.hear(event)
+        for path in self._paths.values():
+            path.flushed = reason
+        return self._dispatch.flush(event.at_ns, reason)
+
+    @property
+    def plan(self) -> SortPlan:
+        """The plan that decides now."""
+        return self._dispatch.plans.active
+
+    @property
+    def plan_status(self) -> PlanStatus:
+        """What became of the newest plan that was offered; another object whenever there is news."""
+        return self._dispatch.plans.status
+
+    def lane_status(self, at_ns: int) -> dict[str, LaneStatus]:
+        """Return what every lane of the plan can take."""
+        return {lane.id: self._dispatch.board.status(lane, at_ns) for lane in self.plan.lanes}
 
     def _follow(
         self, parcel: Parcel, parcels: Sequence[Parcel], captured_ns: int, travel_mm: float | None
@@ -182,20 +223,25 @@ class Router:
         parcels: Sequence[Parcel],
         captured_ns: int,
         travel_mm: float | None,
-    ) -> SortDecision | None:
+    ) -> tuple[SortDecision, ...]:
         """Decide a parcel that crossed, unless what crossed is part of one that is decided already."""
         path.settled = True
         footprint = path.trail.footprint(parcel.track, travel_mm=travel_mm)
         if self._is_part(path) or self._is_taken(footprint):
             self.counts.split_suppressed += 1
-            return None
+            return ()
         self._taken[parcel.track.track_id] = footprint
         group = self._group(parcel, path, parcels, travel_mm)
         crossed_ns = crossing.at_ns // 1000 * 1000  # as fine as messages are, and free of floating-point dust
         speed_mm_s = self._belt.motion.speed_mm_s(crossed_ns)
         return self._dispatch.decide(
             Arrival(
-                Evidence(parcel, lost=path.crossing is None, inseparable=None if group is None else group.reason),
+                Evidence(
+                    parcel,
+                    lost=path.crossing is None,
+                    inseparable=None if group is None else group.reason,
+                    flushed=self._flushed(parcel, path),
+                ),
                 crossed_ns,
                 captured_ns,
                 path.trail.speed_mm_s() if speed_mm_s is None else speed_mm_s,
@@ -203,6 +249,18 @@ class Router:
                 path.crossing_travel_mm if self._belt.motion.ref(crossed_ns) == "ENC1" else None,
             )
         )
+
+    def _flushed(self, parcel: Parcel, path: _Path) -> Reason | None:
+        """Return why a parcel is not trusted since before it crossed, or None."""
+        whole = None if path.part_of is None else self._paths.get(path.part_of)
+        flushed = path.flushed or (None if whole is None else whole.flushed)
+        if flushed is None and self._flush_at_start and parcel.track.in_view_at_start:
+            return Reason.RESTART_FLUSH
+        return flushed
+
+    def _gap(self) -> bool:
+        """Tell whether no undecided parcel is in view."""
+        return all(path.settled or not path.confirmed for path in self._paths.values())
 
     def _position(self, crossing: Crossing, parcel: Parcel, path: _Path, group: Group | None) -> BeltPosition:
         """Say where on the belt the parcel is: the belt travel at which its two edges are at the line."""

@@ -1,17 +1,18 @@
-"""Where a parcel should go, from its evidence and the plan alone: the sentence before anybody asked for the time.
+"""Where a parcel should go, from its evidence and the plan alone: before anybody asked which lanes are open.
 
-Contract: `judge` is a pure function. It gives every parcel exactly one verdict; what stands against believing the
-evidence (`doubt_of`) sends a parcel to the plan's exception lane with the doubt as its reason.
+Contract: `judge` is a pure function. It gives every parcel exactly one wish. Order of asking: what makes a parcel
+impossible to divert by itself (its place is not trusted, or a neighbour hangs on it); dangerous goods; what the line
+cannot carry; what leaves the evidence in doubt; too many rounds; then the rules of the plan.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from edge_sorter.config import SortSection
+from edge_sorter.sort.conditions import Facts
 from edge_sorter.sort.plan import SortPlan, reason_of
-from edge_sorter.sort.plan_parts import Lane
+from edge_sorter.sort.plan_parts import HAND_REASONS, Rule
 from edge_sorter.types import Action, Parcel, Reason
 
 
@@ -22,61 +23,141 @@ class Evidence(NamedTuple):
         parcel: The fused looks at it.
         lost: It was out of sight when it crossed the line, and its place there is a guess.
         inseparable: Why no diverter can part it from its neighbour (DOUBLE, SIDE_BY_SIDE), or None.
+        flushed: Why nothing that was in view then is trusted (STOP_FLUSH, RESTART_FLUSH ...), or None.
     """
 
     parcel: Parcel
     lost: bool = False
     inseparable: Reason | None = None
+    flushed: Reason | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A lane and why."""
+class Wish(NamedTuple):
+    """Where a parcel should go, and where else if that cannot be.
 
-    lane: Lane
-    alternates: tuple[str, ...]
-    action: Action
+    Attributes:
+        targets: Lanes or groups of lanes, in order.
+        reason: Why.
+        rule: Id of the rule that says so, or None.
+        overflow: Lane to take when no target can, or None.
+        last: Lane that is always taken when nothing else can: the plan's default or exception lane.
+        action: What the PLC is asked to do; None: what the lane asks for.
+    """
+
+    targets: tuple[str, ...]
     reason: Reason
-    rule: str | None = None
+    rule: str | None
+    overflow: str | None
+    last: str
+    action: Action | None = None
 
 
-def judge(evidence: Evidence, *, plan: SortPlan, section: SortSection) -> Verdict:
-    """Choose lane and reason."""
-    doubt = doubt_of(evidence, plan=plan, section=section)
+def judge(
+    evidence: Evidence,
+    facts: Facts,
+    *,
+    plan: SortPlan,
+    section: SortSection,
+    rounds: int = 0,
+    local_s: float | None = None,
+) -> Wish:
+    """Choose targets and reason.
+
+    Args:
+        evidence: What is known of the parcel.
+        facts: What rules may ask about it, from `plan.facts`.
+        plan, section: What decides.
+        rounds: How often the parcel was seen before on its way round the loop.
+        local_s: Time of the day in seconds, local; None where nobody told, and then no cut-off has passed.
+    """
+    doubt = _undivertable(evidence, section)
     if doubt is not None:
-        return Verdict(plan.lane_by_id[plan.exception], (), Action.EXCEPTION, doubt)
-    parcel = evidence.parcel
-    rule = plan.rule_for(parcel)
-    if rule is None:
-        lane = plan.lane_by_id[plan.default]
-        reason = Reason.NO_READ if plan.uses_codes and not parcel.codes else Reason.DEFAULT
-        return Verdict(lane, (), lane.asked, reason)
-    lane = plan.lane_by_id[rule.to[0]]
-    return Verdict(lane, rule.to[1:], lane.asked, reason_of(rule), rule.id)
+        return to_exception(plan, doubt)
+    hazard = next((rule for rule in plan.hazard_rules if rule.when.met(facts)), None)
+    if hazard is not None:
+        return _by_rule(plan, hazard, local_s)
+    doubt = _over_limits(facts, section) or _unsure(evidence, facts, plan=plan, section=section)
+    if doubt is None and plan.recirculate is not None and rounds > plan.recirculate.limit:
+        doubt = Reason.RECIRC_LIMIT
+    if doubt is not None:
+        return to_exception(plan, doubt)
+    rule = plan.rule_of(facts)
+    if rule is not None:
+        return _by_rule(plan, rule, local_s)
+    return Wish((plan.default,), _reason_of_no_rule(plan, facts), None, None, plan.default)
 
 
-def too_late(plan: SortPlan) -> Verdict:
-    """Return the verdict on a parcel whose deadline has passed: it goes where the PLC lets it go by itself."""
-    return Verdict(plan.lane_by_id[plan.default], (), Action.EXCEPTION, Reason.LATE)
+def to_exception(plan: SortPlan, doubt: Reason) -> Wish:
+    """Return the wish for a parcel that a person should look at."""
+    return Wish((plan.exception,), doubt, None, None, plan.exception, Action.EXCEPTION)
 
 
-def doubt_of(evidence: Evidence, *, plan: SortPlan, section: SortSection) -> Reason | None:
+def _by_rule(plan: SortPlan, rule: Rule, local_s: float | None) -> Wish:
+    overflow, reason = rule.overflow or plan.overflow, reason_of(rule)
+    if _cut_off(plan, rule, local_s):
+        return Wish(rule.late_to or (plan.default,), Reason.CUTOFF_PASSED, rule.id, overflow, plan.default)
+    if reason in HAND_REASONS:
+        return Wish(rule.to, reason, rule.id, rule.overflow, plan.exception)
+    return Wish(rule.to, reason, rule.id, overflow, plan.default)
+
+
+def _cut_off(plan: SortPlan, rule: Rule, local_s: float | None) -> bool:
+    """Tell whether a rule's cut-off time has passed since the plan's day began."""
+    if rule.cutoff is None or local_s is None:
+        return False
+    day_s = _seconds(plan.day_starts)
+    return (local_s - day_s) % 86_400 >= (_seconds(rule.cutoff) - day_s) % 86_400
+
+
+def _seconds(clock_time: str) -> int:
+    hours, minutes = clock_time.split(":")
+    return int(hours) * 3600 + int(minutes) * 60
+
+
+def _reason_of_no_rule(plan: SortPlan, facts: Facts) -> Reason:
+    if plan.uses_codes and not facts.parcel.codes:
+        return Reason.NO_READ
+    return Reason.UNKNOWN_DEST if plan.codes else Reason.DEFAULT
+
+
+def _undivertable(evidence: Evidence, section: SortSection) -> Reason | None:
+    """Return why a parcel cannot be sent anywhere by itself, or None."""
+    if evidence.flushed is not None:
+        return evidence.flushed
+    if evidence.inseparable is not None:
+        return evidence.inseparable
+    if section.doubles == "exception" and _too_long(evidence.parcel, section):
+        return Reason.DOUBLE
+    return Reason.TRACK_LOST if evidence.lost else None
+
+
+def _over_limits(facts: Facts, section: SortSection) -> Reason | None:
+    """Return why the line cannot carry or divert a parcel, or None."""
+    limits, sizes = section.limits, facts.sizes
+    for name, reason in (
+        ("length_mm", Reason.OVERSIZE),
+        ("width_mm", Reason.OVERSIZE),
+        ("height_mm", Reason.OVERSIZE),
+        ("weight_g", Reason.NON_CONVEYABLE),
+    ):
+        most = getattr(limits, name)
+        if most is not None and name in sizes and sizes[name] > most:
+            return reason
+    least_mm, longest_mm = limits.shortest_mm, sizes.get("longest_mm")
+    too_short = least_mm is not None and longest_mm is not None and longest_mm < least_mm
+    return Reason.NON_CONVEYABLE if too_short else None
+
+
+def _unsure(evidence: Evidence, facts: Facts, *, plan: SortPlan, section: SortSection) -> Reason | None:
     """Return what stands against believing the evidence, or None."""
     parcel = evidence.parcel
-    doubt: Reason | None = None
-    if evidence.inseparable is not None:
-        doubt = evidence.inseparable
-    elif section.doubles == "exception" and _too_long(parcel, section):
-        doubt = Reason.DOUBLE
-    elif evidence.lost:
-        doubt = Reason.TRACK_LOST
-    elif parcel.track.hits < section.min_hits:
-        doubt = Reason.LOW_CONF
-    elif plan.uses_codes and "CODE_CONFLICT" in parcel.flags:
-        doubt = Reason.MULTI_LABEL_CONFLICT
-    elif plan.uses_classes and parcel.class_confidence < section.min_class_confidence:
-        doubt = Reason.LOW_CONF
-    return doubt
+    if parcel.track.hits < section.min_hits:
+        return Reason.LOW_CONF
+    if plan.uses_codes and ("CODE_CONFLICT" in parcel.flags or facts.keys.contradictory):
+        return Reason.MULTI_LABEL_CONFLICT
+    if plan.uses_classes and parcel.class_confidence < section.min_class_confidence:
+        return Reason.LOW_CONF
+    return None
 
 
 def _too_long(parcel: Parcel, section: SortSection) -> bool:

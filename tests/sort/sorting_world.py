@@ -37,9 +37,24 @@ def make_belt(*, calibrated: bool = True, speed_mm_s: float | None = 1000.0) -> 
     return Belt(belt_map, SteadyMotion(speed_mm_s), line, (1.0, 0.0))
 
 
-def make_router(belt: Belt, *, plan: SortPlan | None = None, **section: object) -> Router:
+def make_router(
+    belt: Belt,
+    *,
+    plan: SortPlan | None = None,
+    classes: tuple[str, ...] | None = None,
+    flush_at_start: bool = False,
+    **section: object,
+) -> Router:
     plan = plan or load_plan(DEMO_PLAN, classes=CLASSES)
-    return Router(SortSection(plan=DEMO_PLAN, **section), plan=plan, line=belt.line, belt=belt, boot_id="BOOT")
+    return Router(
+        SortSection(plan=DEMO_PLAN, **section),
+        plan=plan,
+        line=belt.line,
+        belt=belt,
+        boot_id="BOOT",
+        classes=classes,
+        flush_at_start=flush_at_start,
+    )
 
 
 def parcel(
