@@ -123,6 +123,9 @@ class BeltSection(Section):
         None, gt=0, le=10_000, description="belt speed: constant, or while the encoder is silent; needs a calibration"
     )
     encoder: EncoderSection | None = None
+    camera_mm: tuple[float, float, float] | None = Field(
+        None, description="the camera's place in belt coordinates: x along travel, y across, height above the belt"
+    )
     direction: tuple[float, float] = Field((1.0, 0.0), description="travel in the picture (x right, y down)")
     decision_line: DecisionLineSection
 
@@ -132,6 +135,8 @@ class BeltSection(Section):
             raise ValueError("decision_line.at_mm needs belt.calibration; or give decision_line.points")
         if self.calibration is None and self.speed_mm_s is not None:
             raise ValueError("speed_mm_s needs belt.calibration, else millimetres mean nothing in the picture")
+        if self.camera_mm is not None and (self.calibration is None or self.camera_mm[2] <= 0.0):
+            raise ValueError("camera_mm needs belt.calibration and a height above 0")
         if self.calibration is None and self.encoder is not None:
             raise ValueError("encoder needs belt.calibration, else millimetres mean nothing in the picture")
         if self.direction == (0.0, 0.0):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from edge_sorter.belt import Belt, EncoderMotion, RecordedEncoder, open_belt
+from edge_sorter.belt import Belt, EncoderMotion, RecordedEncoder, open_belt, watch_encoder
 from edge_sorter.clock import Clock, stopwatch_ns
 from edge_sorter.config import Config
 from edge_sorter.detect import Detector
@@ -51,7 +51,10 @@ class Pipeline:
         high_confidence: float,
     ) -> None:
         self.belt: Belt = open_belt(config.belt, image_size_px=image_size_px)
+        self.trouble: str | None = None
+        """Why no position can be trusted now, so that every decision is for the exception lane; or None."""
         self.detector = detector
+        self._encoder = watch_encoder(self.belt, config.belt, image_size_px=image_size_px)
         self.tracker = Tracker(
             config.track, high_confidence=high_confidence, shift=self.belt.map.shift if self.belt.map else None
         )
@@ -78,6 +81,8 @@ class Pipeline:
         if isinstance(event, EncoderCount):
             if isinstance(self.belt.motion, EncoderMotion):
                 self.belt.motion.feed(event.at_ns, event.count)
+            if self._encoder is not None:
+                self._encoder.stated(event.mm_per_count)
             return ()
         return self.router.hear(event)
 
@@ -95,10 +100,15 @@ class Pipeline:
         return self.decide(
             frame.index,
             detections,
-            travel_mm=self.belt.motion.travel_mm(frame.captured_ns),
+            travel_mm=self.travel_mm(frame.captured_ns),
             read=lambda tracks: self.reader.read(frame, tracks),
             stage_ns=dict(self.detector.stage_ns),
         )
+
+    def travel_mm(self, at_ns: int) -> float | None:
+        """Return the belt's travel as far as it can be believed."""
+        misled = self._encoder is not None and self._encoder.misleads
+        return None if misled else self.belt.motion.travel_mm(at_ns)
 
     def decide(
         self,
@@ -113,11 +123,15 @@ class Pipeline:
         at_ns = detections.captured_ns
         marks = [stopwatch_ns()]
         tracks = self.tracker.update(detections, travel_mm=travel_mm)
+        if self._encoder is not None:
+            self.trouble = self._encoder.look(tracks, at_ns=at_ns)
         marks.append(stopwatch_ns())
         reads = read(tracks)
         parcels = self.identifier.update(tracks, reads)
         marks.append(stopwatch_ns())
-        decisions = self.router.update(parcels, captured_ns=at_ns, travel_mm=travel_mm)
+        decisions = self.router.update(
+            parcels, captured_ns=at_ns, travel_mm=travel_mm, degraded=self.trouble is not None
+        )
         marks.append(stopwatch_ns())
         spent = stage_ns if stage_ns is not None else {}
         spent |= {name: marks[i + 1] - marks[i] for i, name in enumerate(("track", "identify", "sort"))}
@@ -174,7 +188,8 @@ def run(
 
     What the line told since the last frame is heard before the next one is looked at. A frame that the health monitor
     finds unusable is never looked at: the line is announced DEGRADED with the reason, and RUNNING again once the
-    picture recovers. A frame on which inference fails is looked at again by the detector that `rescue` returns.
+    picture recovers. So it is when the pipeline is in trouble with the encoder. A frame on which inference fails is
+    looked at again by the detector that `rescue` returns.
 
     Raises:
         EngineError: The inference engine failed, and there is no rescue.
@@ -182,8 +197,7 @@ def run(
     counts = RunCounts()
     pulse = _Pulse()
     line = line or EventList()
-    blind_for: str | None = None
-    publisher.state("RUNNING")
+    told = _Told(publisher)
     for item in source:
         now_ns = clock.now_ns()
         publisher.tick(now_ns, vitals=pulse.vitals(now_ns))
@@ -196,20 +210,15 @@ def run(
         blind = item if isinstance(item, Blind) else _unusable(item, health)
         if blind is not None:
             counts.blind[blind.reason] = counts.blind.get(blind.reason, 0) + 1
-            if blind_for != blind.reason:
-                log.warning("blind: %s", blind.reason)
-                publisher.state("DEGRADED", cause=blind.reason)
-                blind_for = blind.reason
+            told.tell(blind.reason)
             for observer in observers:
                 observer.on_blind(blind)
         elif isinstance(item, Frame):
-            if blind_for is not None:
-                log.info("sees again after %s", blind_for)
-                publisher.state("RUNNING", cause=f"recovered from {blind_for}")
-                blind_for = None
+            told.tell(pipeline.trouble)
             pulse.beat(item.captured_ns)
             step = _look(item, pipeline, rescue)
             _publish(step, publisher, observers, counts)
+            told.tell(pipeline.trouble)
     return counts
 
 
@@ -241,6 +250,27 @@ def _publish(step: Step, publisher: Publisher, observers: tuple[Observer, ...], 
     counts.count(results)
     for observer in observers:
         observer.on_step(step, results, publish_ns)
+
+
+class _Told:
+    """What the PLC was last told of the state: RUNNING, or DEGRADED and why."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._cause: str | None = None
+        publisher.state("RUNNING")
+
+    def tell(self, cause: str | None) -> None:
+        """Tell that the line runs, or what degrades it, if that is news."""
+        if cause == self._cause:
+            return
+        if cause is not None:
+            log.warning("degraded: %s", cause)
+            self._publisher.state("DEGRADED", cause=cause)
+        else:
+            log.info("recovered from %s", self._cause)
+            self._publisher.state("RUNNING", cause=f"recovered from {self._cause}")
+        self._cause = cause
 
 
 class _Pulse:

@@ -32,6 +32,7 @@ class Watched:
     looked: list[int] = field(default_factory=list)
     blind: list[str] = field(default_factory=list)
     order: list[object] = field(default_factory=list)
+    trouble: str | None = None
 
     def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
         self.order.append(event)
@@ -127,3 +128,23 @@ def test_the_line_is_heard_while_the_camera_is_blind() -> None:
     events = [EncoderCount(at * MS, at) for at in (10, 50, 60)]
     watched, _, _ = play([frame(0), Blind(55 * MS, "CAM_LOST"), Blind(70 * MS, "CAM_LOST")], line=EventList(events))
     assert [event for event in watched.order if isinstance(event, EncoderCount)] == events
+
+
+def test_trouble_with_the_encoder_is_told_with_the_frame_that_showed_it() -> None:
+    class Troubled(Watched):
+        def step(self, frame: Frame) -> Step:
+            self.trouble = "ENCODER_LOST" if 3 <= frame.index < 6 else None
+            return super().step(frame)
+
+    clock = ReplayClock()
+    publisher = MemoryPublisher(clock)
+    items = [*(frame(i) for i in range(5)), Blind(195 * MS, "CAM_LOST"), *(frame(i) for i in range(5, 10))]
+    health = HealthMonitor(BlindSection())
+    run(ListSource(items, clock=clock), Troubled(), publisher, clock=clock, health=health)
+    assert [(state.value, cause) for state, cause in publisher.states] == [
+        ("RUNNING", None),
+        ("DEGRADED", "ENCODER_LOST"),
+        ("DEGRADED", "CAM_LOST"),
+        ("DEGRADED", "ENCODER_LOST"),
+        ("RUNNING", "recovered from ENCODER_LOST"),
+    ]

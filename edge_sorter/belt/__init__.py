@@ -15,6 +15,7 @@ from edge_sorter.belt.line import Crossing, DecisionLine, unit_vector
 from edge_sorter.belt.mapping import BeltMap, Calibration, Point, load_calibration
 from edge_sorter.belt.motion import BeltMotion, EncoderMotion, SteadyMotion
 from edge_sorter.belt.recorded import RecordedEncoder
+from edge_sorter.belt.watch import EncoderWatch
 from edge_sorter.config import BeltSection
 from edge_sorter.errors import ConfigError
 
@@ -26,10 +27,12 @@ __all__ = [
     "Crossing",
     "DecisionLine",
     "EncoderMotion",
+    "EncoderWatch",
     "RecordedEncoder",
     "SteadyMotion",
     "load_calibration",
     "open_belt",
+    "watch_encoder",
 ]
 
 
@@ -39,12 +42,14 @@ class Belt:
 
     Attributes:
         direction: Unit vector of travel in the picture (x right, y down), at the decision line.
+        camera_mm: The camera's place in belt coordinates and its height above the belt, where that is known.
     """
 
     map: BeltMap | None
     motion: BeltMotion
     line: DecisionLine
     direction: Point
+    camera_mm: tuple[float, float, float] | None = None
 
 
 def open_belt(section: BeltSection, *, image_size_px: tuple[int, int]) -> Belt:
@@ -75,7 +80,15 @@ def open_belt(section: BeltSection, *, image_size_px: tuple[int, int]) -> Belt:
                 f"belt.direction {section.direction} is against the calibration {section.calibration}, in which x "
                 "grows the other way: turn belt_points_mm round, or leave direction out"
             )
-    return Belt(belt_map, _motion(section), line, unit_vector(travel))
+    return Belt(belt_map, _motion(section), line, unit_vector(travel), section.camera_mm)
+
+
+def watch_encoder(belt: Belt, section: BeltSection, *, image_size_px: tuple[int, int]) -> EncoderWatch | None:
+    """Return who compares the belt's encoder with the picture, or None where there is no encoder."""
+    if section.encoder is None or belt.map is None or not isinstance(belt.motion, EncoderMotion):
+        return None
+    foot_x_mm = None if belt.camera_mm is None else belt.camera_mm[0]
+    return EncoderWatch(belt.motion, belt.map, image_size_px, foot_x_mm, section.encoder.mm_per_count)
 
 
 def _motion(section: BeltSection) -> BeltMotion:

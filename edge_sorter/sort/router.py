@@ -88,12 +88,13 @@ class Router:
         )
         self._flush_watch = FlushWatch(section)
         self._flush_at_start = flush_at_start
+        self._degraded = False
         self._paths: dict[int, _Path] = {}
         self._taken: OrderedDict[int, Footprint] = OrderedDict()
         self._doubles = Doubles(gap_mm=section.doubles_gap_mm) if section.doubles == "exception" else None
 
     def update(
-        self, parcels: Sequence[Parcel], *, captured_ns: int, travel_mm: float | None
+        self, parcels: Sequence[Parcel], *, captured_ns: int, travel_mm: float | None, degraded: bool = False
     ) -> tuple[SortDecision, ...]:
         """Take every live parcel of one frame, and those whose track ended in it.
 
@@ -101,7 +102,9 @@ class Router:
             parcels: All of them; a track that is missing is forgotten.
             captured_ns: Time of the frame.
             travel_mm: Belt travel at that time, or None when unknown.
+            degraded: Whether positions cannot be trusted now, so that all there is to decide is an exception.
         """
+        self._degraded = degraded
         decisions = list(self._dispatch.tick(captured_ns, gap=self._gap))
         due: list[tuple[Crossing, Parcel, _Path]] = []
         for parcel in parcels:
@@ -240,7 +243,7 @@ class Router:
                     parcel,
                     lost=path.crossing is None,
                     inseparable=None if group is None else group.reason,
-                    flushed=self._flushed(parcel, path),
+                    flushed=Reason.DEGRADED_MODE if self._degraded else self._flushed(parcel, path),
                 ),
                 crossed_ns,
                 captured_ns,
