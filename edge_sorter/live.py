@@ -152,7 +152,7 @@ def _run(
         status.running(info)
         attended.limit(sentence)
 
-    line, _ = line_of(config)
+    line, _ = line_of(config, link)
     log.info("ready: %s, %s, plan %s", source.name, detector.description, plan.name)
     attended.state("READY")
     if isinstance(clock, FileClock):
