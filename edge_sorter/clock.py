@@ -118,6 +118,13 @@ def _utc(epoch_ns: int) -> datetime:
     return EPOCH + timedelta(microseconds=epoch_ns // 1000)
 
 
+def since_local_midnight_ns(moment: datetime) -> int:
+    """Return the time of the day at this place, in nanoseconds; which zone it is in the operating system knows."""
+    local = moment.astimezone()
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    return (local - midnight) // timedelta(microseconds=1) * 1000
+
+
 def rfc3339(moment: datetime) -> str:
     """Format a UTC moment with microseconds, as the PLC messages want it."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from edge_sorter.events import LineEvent
+from edge_sorter.clock import Clock, since_local_midnight_ns
+from edge_sorter.events import LineEvent, WallTime
+
+WALL_TIME_EVERY_NS = 60_000_000_000
 
 
 class LineInput(Protocol):
@@ -43,3 +46,18 @@ class Inputs:
     def take_events(self, now_ns: int) -> list[LineEvent]:
         """Return what arrived at any of them."""
         return [event for one in self._inputs for event in one.take_events(now_ns)]
+
+
+class WallClock:
+    """The clock on the wall, told once a minute: an event, so that a journal replays the cut-off times of its day."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._due_ns: int | None = None
+
+    def take_events(self, now_ns: int) -> list[LineEvent]:
+        """Return the time of the day when it is due."""
+        if self._due_ns is not None and now_ns < self._due_ns:
+            return []
+        self._due_ns = now_ns + WALL_TIME_EVERY_NS
+        return [WallTime(now_ns, since_local_midnight_ns(self._clock.wall(now_ns)))]

@@ -22,6 +22,7 @@ from edge_sorter.detect.manifest import Manifest, load_manifest
 from edge_sorter.errors import ConfigError
 from edge_sorter.events import LineEvent
 from edge_sorter.journal import JournalWriter, journal_header
+from edge_sorter.line_input import WallClock
 from edge_sorter.pipeline import Observer, RunCounts, line_of, open_pipeline, run
 from edge_sorter.plc.boot import boot_id as new_boot_id
 from edge_sorter.plc.link import MqttLink
@@ -152,7 +153,7 @@ def _run(
         status.running(info)
         attended.limit(sentence)
 
-    line, _ = line_of(config, link)
+    line, _ = line_of(config, link, WallClock(clock))
     log.info("ready: %s, %s, plan %s", source.name, detector.description, plan.name)
     attended.state("READY")
     if isinstance(clock, FileClock):

@@ -28,7 +28,7 @@ ALLOWED = {
     "sort": {"types", "events", "errors", "config", "belt", "yamlfile"},
     "plc": {"types", "stop", "events", "errors", "config", "clock", "atomic", "yamlfile", "__init__"},
     "event_record": {"events"},
-    "line_input": {"events"},
+    "line_input": {"events", "clock"},
     "journal": {"types", "events", "errors", "event_record"},
     "pipeline": {
         "types",

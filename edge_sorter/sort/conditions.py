@@ -9,6 +9,7 @@ Sizes: `[300, 420]` means 300 <= size < 420, so that two bands can meet without 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,10 +18,13 @@ from edge_sorter.sort.starts import Start, show_start
 from edge_sorter.types import Parcel
 
 if TYPE_CHECKING:
-    from edge_sorter.sort.plan_parts import CodeCondition
+    from edge_sorter.sort.plan_codes import CodeCondition
     from edge_sorter.sort.route_keys import RouteKeys
 
 Band = tuple[float | None, float | None]
+
+LAST_TEXT = chr(0x10FFFF)
+"""Comes after whatever a code may go on with."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,10 @@ class SizeIn:
             return f"{self.about} {value:.0f} is below {self.low:g}"
         return f"{self.about} {value:.0f} is not below {self.high:g}"
 
+    def spans(self) -> list[tuple[float, float]]:
+        """Return from where to where a measure may be."""
+        return [(-math.inf if self.low is None else self.low, math.inf if self.high is None else self.high)]
+
     def apart(self, other: SizeIn) -> bool:
         return _ends_before(self, other) or _ends_before(other, self)
 
@@ -154,6 +162,10 @@ class KeyLike:
         if value is None:
             return f"no {self.about} was read"
         return f"{self.about} is {value}, not {' or '.join(map(show_start, self.starts))}"
+
+    def spans(self) -> list[tuple[str, str]]:
+        """Return from where to where, in the order of texts, a value may be."""
+        return [(start.low, start.high if start.whole else start.high + LAST_TEXT) for start in self.starts]
 
     def apart(self, other: KeyLike) -> bool:
         return not any(one.meets(two) for one in self.starts for two in other.starts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from edge_sorter.sort.conditions import Facts
 from edge_sorter.sort.plan_checks import contradictions
-from edge_sorter.sort.plan_parts import ClockTime, CodeEntry, Lane, LaneGroup, Name, Recirculation, Rule
+from edge_sorter.sort.plan_codes import CodeEntry
+from edge_sorter.sort.plan_parts import Lane, LaneGroup, Recirculation, Rule
+from edge_sorter.sort.plan_words import ClockTime, Name
 from edge_sorter.sort.route_keys import KEYS, read_keys
 from edge_sorter.types import Parcel, Reason
 from edge_sorter.yamlfile import Section, read_document, read_yaml
@@ -133,7 +136,18 @@ class SortPlan(Section):
 
     def rule_of(self, facts: Facts) -> Rule | None:
         """Return the first rule that takes a parcel of which the facts are gathered."""
-        return next((rule for rule in self.ordered if rule.when.met(facts)), None)
+        for rule, asked in self._asked:
+            for met in asked:
+                if not met(facts):
+                    break
+            else:
+                return rule
+        return None
+
+    @cached_property
+    def _asked(self) -> tuple[tuple[Rule, tuple[Callable[[Facts], bool], ...]], ...]:
+        """The rules in order with what each asks, ready to be asked for every parcel."""
+        return tuple((rule, tuple(c.met for c in rule.when.conditions.values())) for rule in self.ordered)
 
     def explain(self, parcel: Parcel) -> tuple[Explained, ...]:
         """Tell of every rule, in the order they are asked, whether it takes the parcel and why not."""

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from edge_sorter.sort.plan_overlap import apart, covers, impossible
-from edge_sorter.sort.plan_parts import CALIBRATED_SIZES, CodeEntry, Lane, LaneGroup, Rule
+from edge_sorter.sort.plan_codes import CodeEntry
+from edge_sorter.sort.plan_overlap import apart, covers, impossible, neighbours
+from edge_sorter.sort.plan_parts import CALIBRATED_SIZES, Lane, LaneGroup, Rule
 from edge_sorter.sort.route_keys import KEYS
 from edge_sorter.types import PARCEL_FLAGS
 
@@ -97,8 +98,9 @@ def _of_rule(index: int, rule: Rule, names: _Names, *, calibrated: bool) -> Iter
 
 def _between_rules(rules: Mapping[int, Rule], classes: tuple[str, ...] | None) -> Iterator[Finding]:
     ordered = sorted(rules.items(), key=lambda item: (item[1].rank, item[0]))
-    for later, (index, rule) in enumerate(ordered):
-        for _, earlier in ordered[:later]:
+    for (index, rule), others in zip(ordered, neighbours([rule.when for _, rule in ordered]), strict=True):
+        for other in others:
+            earlier = ordered[other][1]
             if earlier.rank == rule.rank:
                 if not apart(earlier.when, rule.when):
                     yield (

@@ -5,7 +5,11 @@ Contract: pure. `apart`, `covers` and `impossible` say yes only where it is cert
 
 from __future__ import annotations
 
-from edge_sorter.sort.conditions import SizeIn
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from edge_sorter.sort.conditions import KeyLike, SizeIn
 from edge_sorter.sort.plan_parts import When
 from edge_sorter.sort.route_keys import KEYS
 
@@ -51,6 +55,34 @@ def impossible(when: When) -> str | None:
     if _longest_apart(when, when):
         return "its longest side would be shorter than its length or width"
     return None
+
+
+def neighbours(whens: Sequence[When]) -> list[list[int]]:
+    """Return for every entry which earlier ones it may share a parcel with; all others are apart for certain.
+
+    A plan of a thousand postcode rules has half a million pairs. Along the one thing most rules ask about, a route key
+    or a size, only those are neighbours whose spans meet, and all pairs are found in one sweep.
+    """
+    asked = Counter(about for when in whens for about, c in when.conditions.items() if isinstance(c, (KeyLike, SizeIn)))
+    along = asked.most_common(1)[0][0] if asked else None
+    spans: list[tuple[Any, Any, int]] = []
+    anywhere: list[int] = []
+    for index, when in enumerate(whens):
+        condition = when.conditions.get(along or "")
+        if isinstance(condition, (KeyLike, SizeIn)):
+            spans += [(low, high, index) for low, high in condition.spans()]
+        else:
+            anywhere.append(index)
+    found: list[set[int]] = [{other for other in anywhere if other < index} for index in range(len(whens))]
+    for index in anywhere:
+        found[index] = set(range(index))
+    open_spans: list[tuple[Any, int]] = []
+    for low, high, index in sorted(spans):
+        open_spans = [span for span in open_spans if span[0] >= low]
+        for _, other in open_spans:
+            found[max(index, other)].add(min(index, other))
+        open_spans.append((high, index))
+    return [sorted(others - {index}) for index, others in enumerate(found)]
 
 
 def _reads(when: When) -> bool:

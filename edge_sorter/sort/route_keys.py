@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from edge_sorter.types import Code
 
 if TYPE_CHECKING:
-    from edge_sorter.sort.plan_parts import CodeEntry
+    from edge_sorter.sort.plan_codes import CodeEntry
 
 KEYS = ("carrier", "service", "country", "depot", "postcode", "tracking")
 

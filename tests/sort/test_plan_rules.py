@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sorting_world import CLASSES
 
 from edge_sorter.errors import ConfigError
 from edge_sorter.sort import check_plan
+from edge_sorter.sort.plan_overlap import apart, neighbours
+from edge_sorter.sort.plan_parts import When
 from edge_sorter.types import PARCEL_FLAGS
 
 LANES = [{"id": f"L{n}", "plc": n} for n in range(1, 5)] + [
@@ -121,3 +127,30 @@ def test_the_digest_does_not_change_with_what_is_left_at_its_default():
 def test_every_flag_that_identify_sets_is_known_to_plans(root):
     text = (root / "edge_sorter/identify/parcel.py").read_text(encoding="utf-8")
     assert set(PARCEL_FLAGS) >= {word for word in ("CODE_CONFLICT", "TOUCHES_EDGE") if word in text} != set()
+
+
+BANDS = st.tuples(st.integers(0, 6), st.integers(1, 6)).map(lambda p: [p[0], p[0] + p[1]])
+WHENS = st.fixed_dictionaries(
+    {},
+    optional={
+        "postcode": st.lists(st.sampled_from(["1", "1*", "12", "12*", "10..19", "2*", "20..39", "3"]), min_size=1),
+        "country": st.lists(st.sampled_from(["DE", "AT", "D*", "A*"]), min_size=1, max_size=2),
+        "length_mm": BANDS,
+        "class": st.lists(st.sampled_from(CLASSES), min_size=1, max_size=3),
+    },
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(WHENS, min_size=1, max_size=8))
+def test_only_rules_that_are_apart_are_no_neighbours(found):
+    whens = [When.model_validate(when) for when in found]
+    for index, others in enumerate(neighbours(whens)):
+        assert others == sorted(set(others)) and all(other < index for other in others)
+        assert all(apart(whens[index], whens[other]) for other in range(index) if other not in others)
+
+
+def test_a_plan_of_a_thousand_postcodes_is_checked_in_a_moment():
+    began = time.process_time()
+    plan(*({"when": {"postcode": f"{10_000 + 50 * n}..{10_049 + 50 * n}"}} for n in range(1000)))
+    assert time.process_time() - began < 3.0
