@@ -18,6 +18,7 @@ from edge_sorter.events import (
     PlanOffer,
     PlcItem,
     ScannerRead,
+    WallTime,
 )
 from edge_sorter.journal import (
     EVENTS_A_LINE,
@@ -168,6 +169,7 @@ EVENTS = [
     ScannerRead(8, "top1", 17, 300, (("]C1", "00340"), ("QRCode", "x")), 2140.0, (418.0, 300.0, 190.0)),
     PlanOffer(9, {"id": "p", "rules": [{"when": {"class": ["a", "b"]}}]}, "AT", 1000),
     Flush(10, "STOP_FLUSH"),
+    WallTime(11, 64_800_000_000_000),
 ]
 
 

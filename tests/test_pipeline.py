@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from test_journal import a_decision
 
 from edge_sorter.clock import ReplayClock
 from edge_sorter.config import BlindSection
-from edge_sorter.events import EncoderCount, LaneReport, LaneStatus, LineEvent
-from edge_sorter.line_input import EventList
+from edge_sorter.events import EncoderCount, LaneReport, LaneStatus, LineEvent, WallTime
+from edge_sorter.line_input import EventList, WallClock
 from edge_sorter.pipeline import run
 from edge_sorter.plc.publisher import MemoryPublisher
 from edge_sorter.types import Blind, Detections, Frame, SortDecision, Step
@@ -148,3 +149,17 @@ def test_trouble_with_the_encoder_is_told_with_the_frame_that_showed_it() -> Non
         ("DEGRADED", "ENCODER_LOST"),
         ("RUNNING", "recovered from ENCODER_LOST"),
     ]
+
+
+def test_the_time_of_the_day_is_told_once_a_minute() -> None:
+    inputs = WallClock(ReplayClock(wall_at_zero=datetime(2026, 11, 21, 17, 59, 0, tzinfo=timezone.utc)))
+    (first,) = inputs.take_events(1_000_000_000)
+    local = datetime(2026, 11, 21, 17, 59, 1, tzinfo=timezone.utc).astimezone()
+    assert isinstance(first, WallTime)
+    assert first.local_s(1_000_000_000) == (local.hour * 60 + local.minute) * 60 + local.second
+    assert first.local_s(1_000_000_000 - 1) == pytest.approx(first.local_s(1_000_000_000), abs=1e-3)
+    assert inputs.take_events(60_999_999_999) == []
+    (second,) = inputs.take_events(61_000_000_000)
+    assert isinstance(second, WallTime)
+    assert second.local_s(0) == first.local_s(0) == (local.hour * 60 + local.minute) * 60 + local.second - 1
+    assert first.local_s(round(86_400e9)) == first.local_s(0)
