@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge_sorter import __version__
+from edge_sorter.accept import accept
 from edge_sorter.errors import EdgeSorterError
 from edge_sorter.plc.gateway.commands import app as gateway_app
 from edge_sorter.service.command import doctor
@@ -204,6 +205,7 @@ def check(config: ConfigOption, as_json: JsonOption = False) -> None:
 
 
 app.command()(doctor)
+app.command()(accept)
 
 
 @app.command()

@@ -170,16 +170,23 @@ def compare(
     return Parity(len(reference), boxes, min(overlaps), max(differences), tuple(faults))
 
 
-def prove(detector: Detector, pictures: Sequence[Picture], reference: Callable[[], Sequence[Detections]]) -> Parity:
+def prove(
+    detector: Detector,
+    pictures: Sequence[Picture],
+    reference: Callable[[], Sequence[Detections]],
+    *,
+    anew: bool = False,
+) -> Parity:
     """Compare a detector with the reference, or recall that it passed before.
 
     Args:
         detector: Opened without crop and mask, down to `LOWEST_SCORE`.
         pictures: The golden pictures.
         reference: Returns what the float model sees on them at this input size; not asked where a proof is remembered.
+        anew: Look again even so.
     """
     path = _memory(detector)
-    known = _recall(path)
+    known = None if anew else _recall(path)
     if known is not None:
         return known
     parity = compare(

@@ -57,6 +57,7 @@ class _Golden:
     model: Path
     manifest: Manifest
     pictures: list[Picture]
+    anew: bool = False
     boxes: list[Detections] = field(default_factory=list)
 
     def reference(self) -> list[Detections]:
@@ -73,8 +74,12 @@ class _Golden:
             return look(detector, self.pictures)
 
 
-def open_detector(section: DetectSection) -> Detector:
+def open_detector(section: DetectSection, *, anew: bool = False) -> Detector:
     """Load model and manifest, and open the first engine that agrees with the float model on the golden pictures.
+
+    Args:
+        section: The configuration.
+        anew: Prove again what was proven before.
 
     Raises:
         ModelError: Model, manifest or golden pictures are missing, damaged, or do not fit each other or the
@@ -85,7 +90,7 @@ def open_detector(section: DetectSection) -> Detector:
     models = _models(section)
     model, manifest = models[-1]  # the float one where there are two
     owner = next((item for _, item in reversed(models) if item.golden is not None), manifest)
-    golden = _Golden(section, model, owner, golden_pictures(model, owner))
+    golden = _Golden(section, model, owner, golden_pictures(model, owner), anew)
     refused: list[str] = []
     absent: list[str] = []
     last: EngineError | None = None
@@ -139,7 +144,8 @@ def _open(section: DetectSection, candidate: _Candidate, golden: _Golden, refuse
     try:
         parity = None
         if golden.pictures:
-            parity = prove(_bare(section, candidate.manifest, engine), golden.pictures, golden.reference)
+            bare = _bare(section, candidate.manifest, engine)
+            parity = prove(bare, golden.pictures, golden.reference, anew=golden.anew)
             if not parity.passed:
                 raise EngineError(f"it does not see what the float model sees: {parity}")
         else:
