@@ -6,7 +6,9 @@ import pytest
 from mosquitto import free_port
 from page_line import TOKEN, line_with_page
 
-from edge_sorter.config import ServiceSection
+from edge_sorter.belt import load_calibration
+from edge_sorter.check import check_installation
+from edge_sorter.config import ServiceSection, load_config
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +75,7 @@ def test_a_wrong_token_is_refused_and_the_right_one_opens(token_file, open_page)
     port = free_port()
     service = ServiceSection(http=f"0.0.0.0:{port}", token_file=token_file)
     with line_with_page(service):
-        page = open_page(f"http://127.0.0.1:{port}/", expected=("403",))
+        page = open_page(f"http://127.0.0.1:{port}/", expected=("403", "ERR_CONNECTION", "WebSocket"))
         page.fill("#token", "not-the-token-at-all")
         page.keyboard.press("Enter")
         page.wait_for_function("() => document.getElementById('token-wrong').textContent !== ''")
@@ -94,3 +96,60 @@ def test_a_lost_sorter_is_plain_to_see(open_page):
     page.wait_for_selector("#banner[data-state='NO CONTACT']")
     page.wait_for_function("() => document.getElementById('live-note').textContent.startsWith('Picture is')")
     assert not page.locator("#live-note").is_hidden()
+
+
+def test_a_camera_is_set_up_by_dragging_and_saved(own_line, token_file, open_page):
+    port = free_port()
+    service = ServiceSection(http=f"127.0.0.1:{port}", token_file=token_file)
+    with line_with_page(service, config_path=own_line, changeable=True) as url:
+        page = open_page(f"{url}#setup", expected=("403", "ERR_CONNECTION", "WebSocket"))
+        page.wait_for_function("() => document.getElementById('point-0-x')?.value === '140'")
+        box = page.locator("#setup-canvas").bounding_box()
+        scale = box["width"] / 960
+
+        def drag(a: tuple[float, float], b: tuple[float, float]) -> None:
+            page.mouse.move(box["x"] + a[0] * scale, box["y"] + a[1] * scale)
+            page.mouse.down()
+            page.mouse.move(box["x"] + b[0] * scale, box["y"] + b[1] * scale, steps=4)
+            page.mouse.up()
+
+        drag((94, 82), (110, 90))
+        line_px = page.evaluate(
+            "async () => { const { homography, map } = await import('/static/homography.js');"
+            " const p = await (await fetch('/api/setup')).json();"
+            " return map(homography(p.calibration.belt_points_mm, p.calibration.image_points_px), [1140, 400]); }"
+        )
+        drag((line_px[0], line_px[1]), (line_px[0] - 80, line_px[1]))
+        assert 900 < float(page.input_value("#line-mm")) < 1050
+        page.wait_for_function("() => !document.getElementById('speed-use').disabled")
+        page.click("#speed-use")
+        assert 850 < float(page.input_value("#speed")) < 1200
+        page.click("#setup-save")
+        page.fill("#token", TOKEN)
+        page.keyboard.press("Enter")
+        page.wait_for_function("() => document.getElementById('setup-save').textContent === 'Save'")
+        page.click("#setup-save")
+        page.wait_for_function("() => document.getElementById('setup-done').textContent.startsWith('Saved.')")
+    findings = check_installation(own_line)
+    assert findings.errors == []
+    config = load_config(own_line)
+    assert 900 < config.belt.decision_line.at_mm < 1050
+    assert load_calibration(config.belt.calibration).image_points_px[0] == pytest.approx((110, 90), abs=2)
+    assert len(list(own_line.parent.glob("line.yaml.*.bak"))) == 1
+
+
+def test_nobody_saves_without_the_right_to(own_line, token_file, open_page):
+    port = free_port()
+    service = ServiceSection(http=f"127.0.0.1:{port}", token_file=token_file)
+    before = own_line.read_text()
+    with line_with_page(service, config_path=own_line, changeable=True) as url:
+        page = open_page(url, expected=("ERR_CONNECTION", "WebSocket"))
+        proposal = page.request.get(f"{url}api/setup").json()
+        assert page.request.post(f"{url}api/setup/try", data=proposal).status == 200
+        assert page.request.post(f"{url}api/setup/save", data=proposal).status == 403
+        signed = {"Authorization": f"Bearer {TOKEN}"}
+        bad = proposal | {"line_mm": 99999}
+        answer = page.request.post(f"{url}api/setup/save", data=bad, headers=signed)
+        assert (answer.status, "not in the part" in answer.json()["error"]) == (422, True)
+        assert page.request.post(f"{url}api/setup/save", data={"line_mm": "x"}, headers=signed).status == 422
+    assert own_line.read_text() == before

@@ -31,6 +31,7 @@ from edge_sorter.service.web.history import SHORTEST, matches, search
 from edge_sorter.service.web.looks import Witness
 from edge_sorter.service.web.notebook import Notebook
 from edge_sorter.service.web.scene import Scene
+from edge_sorter.service.web.setup import SetUp
 from edge_sorter.service.web.view import View
 from edge_sorter.service.web.viewers import Viewers
 from edge_sorter.sort import SortPlan
@@ -63,10 +64,12 @@ class Page:
         self.witness = Witness(status)
         self.scene: Scene | None = None
         self.access = Access.of(section)
-        self._config_path = config_path
         self._notebook = Notebook(status, self.witness)
         self._view = View(status, self._notebook)
         self._viewers = Viewers(status, self._notebook, self._view)
+        self._set_up = SetUp(
+            status, self._notebook.looks, access=self.access, scene=lambda: self.scene, config_path=config_path
+        )
 
     def show(
         self, config: Config, *, belt: Belt, plan: SortPlan, classes: tuple[str, ...], size_px: tuple[int, int]
@@ -86,6 +89,7 @@ class Page:
             Route("/api/history", self._history),
             Route("/api/picture/{uid}/{rev:int}.jpg", self._picture),
             Route("/api/still.jpg", self._still),
+            *self._set_up.routes,
         ]
 
     @asynccontextmanager

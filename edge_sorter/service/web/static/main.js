@@ -9,6 +9,7 @@ import { startHistory } from "./history.js";
 import { showAbout, showLanes, showStages } from "./lanes.js";
 import { LiveView, showQuality } from "./live.js";
 import { startSession } from "./session.js";
+import { SetUp } from "./setup.js";
 import { BeltStrip } from "./strip.js";
 import { followTheme } from "./theme.js";
 import { openWhy } from "./why.js";
@@ -20,6 +21,7 @@ const why = (card) => openWhy(card, scene);
 const decisions = new DecisionList(why);
 const live = new LiveView((uid) => { const card = decisions.card(uid); if (card) why(card); });
 const strip = new BeltStrip();
+const setUp = new SetUp();
 const connection = new Connection();
 
 connection.addEventListener("scene", ({ detail }) => {
@@ -42,6 +44,7 @@ connection.addEventListener("cards", ({ detail }) => {
 });
 connection.addEventListener("frame", ({ detail }) => {
   strip.setFrame(detail);
+  setUp.setFrame(detail);
   live.setFrame(detail);
 });
 connection.addEventListener("contact", ({ detail }) => showContact(detail));

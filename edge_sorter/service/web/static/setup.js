@@ -1,0 +1,148 @@
+// Setting up the camera: the form beside the picture, trying what it would mean, saving it.
+
+import { $, el } from "./dom.js";
+import { round } from "./format.js";
+import { askToken, hasToken, mayChange } from "./session.js";
+import { SetupCanvas } from "./setup-canvas.js";
+
+const TRY_MS = 700;
+
+export class SetUp {
+  #canvas = new SetupCanvas($("setup-canvas"), { onchange: () => this.#show(), onpick: (parcel) => this.#pick(parcel) });
+  #visible = false;
+  #tried = null;
+  #speed = null;
+
+  constructor() {
+    document.addEventListener("tab", ({ detail }) => this.#enter(detail === "setup"));
+    document.addEventListener("rights", () => this.#showRights());
+    $("freeze").addEventListener("change", () => { this.#canvas.frozen = $("freeze").checked; });
+    $("setup-reset").addEventListener("click", () => this.#load());
+    $("setup-form").addEventListener("submit", (event) => { event.preventDefault(); this.#save(); });
+    $("rect-fill").addEventListener("click", () => this.#fillRectangle());
+    $("crop-all").addEventListener("click", () => { this.#proposal.crop = [0, 0, 1, 1]; this.#show(); });
+    $("speed-use").addEventListener("click", () => { this.#proposal.speed_mm_s = this.#speed.mm_s; this.#show(); });
+    $("line-mm").addEventListener("change", () => { this.#proposal.line_mm = Number($("line-mm").value); this.#show(); });
+    $("speed").addEventListener("change", () => { this.#proposal.speed_mm_s = Number($("speed").value) || null; this.#show(); });
+    for (const id of ["known-length", "known-width"]) $(id).addEventListener("input", () => this.#showError());
+  }
+
+  setFrame(frame) { if (this.#visible) this.#canvas.setFrame(frame); }
+
+  get #proposal() { return this.#canvas.proposal; }
+
+  #enter(visible) {
+    this.#visible = visible;
+    clearInterval(this.#tried);
+    if (!visible) return;
+    if (!this.#proposal) this.#load();
+    this.#showRights();
+    this.#tried = setInterval(() => this.#try(), TRY_MS);
+  }
+
+  async #load() {
+    const answer = await fetch("/api/setup");
+    const found = await answer.json();
+    if (!answer.ok) { $("setup-problem").textContent = found.error; return; }
+    this.#canvas.proposal = found;
+    $("points").replaceChildren(...found.calibration.belt_points_mm.map((_, i) => el("tr", {},
+      el("td", {}, el("span", { class: "point" }, String(i + 1))),
+      ...["x", "y"].map((axis, k) => el("td", {}, `${axis} `, el("input", { type: "number", step: "any", id: `point-${i}-${axis}`,
+        "aria-label": `point ${i + 1}, ${axis} in mm`, onchange: (event) => {
+          this.#proposal.calibration.belt_points_mm[i][k] = Number(event.target.value);
+          this.#show();
+        } }))))));
+    const [[x1, y1], , [x2, y2]] = found.calibration.belt_points_mm;
+    $("rect-length").value = Math.abs(x2 - x1);
+    $("rect-width").value = Math.abs(y2 - y1);
+    $("setup-done").replaceChildren();
+    this.#show();
+  }
+
+  #fillRectangle() {
+    const [length, width] = [Number($("rect-length").value), Number($("rect-width").value)];
+    if (!(length > 0 && width > 0)) return;
+    const down = this.#proposal.calibration.belt_points_mm[0][1] < this.#proposal.calibration.belt_points_mm[3][1];
+    const [near, far] = down ? [width, 0] : [0, width];
+    this.#proposal.calibration.belt_points_mm = [[0, far], [length, far], [length, near], [0, near]];
+    this.#show();
+  }
+
+  #show() {
+    const { calibration, line_mm, speed_mm_s, crop } = this.#proposal;
+    for (const [i, point] of calibration.belt_points_mm.entries()) {
+      for (const [k, axis] of ["x", "y"].entries()) $(`point-${i}-${axis}`).value = point[k];
+    }
+    $("line-mm").value = line_mm;
+    $("speed").value = speed_mm_s ?? "";
+    const whole = crop.join() === "0,0,1,1";
+    $("crop-text").textContent = whole ? "the whole picture" : `${crop.map((v) => `${round(100 * v, 1)} %`).join(", ")} of the picture`;
+    this.#canvas.draw();
+  }
+
+  async #try() {
+    if (!this.#proposal || document.hidden) return;
+    const answer = await this.#post("/api/setup/try");
+    const found = await answer.json();
+    $("setup-problem").textContent = found.error ?? found.problem ?? "";
+    if (!answer.ok) return;
+    this.#canvas.parcels = found.parcels;
+    this.#showSpeed(found.speed);
+    this.#canvas.draw();
+  }
+
+  #showSpeed(speed) {
+    this.#speed = speed;
+    $("speed-use").disabled = !speed || speed.mm_s <= 0;
+    if (!speed) $("speed-text").textContent = "No parcel has passed far enough yet.";
+    else if (speed.mm_s < 0) $("speed-text").textContent = "Parcels move against x: put point 1 at the upstream end.";
+    else $("speed-text").textContent =
+      `Measured ${round(speed.mm_s)} mm/s on ${speed.tracks} parcels, half of them within ${round(speed.spread_mm_s)} mm/s. Tall parcels seem faster.`;
+  }
+
+  #pick(parcel) {
+    this.#canvas.chosen = parcel;
+    if (parcel && !this.#canvas.frozen) $("freeze").click();
+    $("measured-text").textContent = parcel
+      ? `Measured ${round(parcel.size_mm[0])} mm along travel, ${round(parcel.size_mm[1])} mm across.`
+      : "Click a parcel in the picture.";
+    this.#showError();
+    this.#canvas.draw();
+  }
+
+  #showError() {
+    const known = [Number($("known-length").value), Number($("known-width").value)];
+    const chosen = this.#canvas.chosen;
+    const place = $("known-error");
+    if (!chosen || !known[0] || !known[1]) { place.textContent = ""; return; }
+    const off = known.map((true_mm, i) => (100 * (chosen.size_mm[i] - true_mm)) / true_mm);
+    place.dataset.level = off.every((p) => Math.abs(p) <= 5) ? "good" : "bad";
+    place.textContent = `off by ${off.map((p) => `${p > 0 ? "+" : ""}${round(p, 1)} %`).join(" and ")}`;
+  }
+
+  #showRights() {
+    $("setup-save").textContent = mayChange() ? "Save" : hasToken() ? "Sign in to save" : "Save";
+    if (this.#visible && !mayChange() && !hasToken()) {
+      $("setup-done").textContent = "You may try everything here. Saving needs service.token_file in the configuration.";
+    }
+  }
+
+  async #save() {
+    if (!mayChange() && hasToken()) { askToken(); return; }
+    const answer = await this.#post("/api/setup/save");
+    const said = await answer.json();
+    if (!answer.ok) {
+      $("setup-problem").textContent = said.error;
+      return;
+    }
+    $("setup-problem").textContent = "";
+    $("setup-done").replaceChildren(
+      el("p", {}, el("strong", {}, "Saved. "), "It counts when the line is started again."),
+      el("p", { class: "hint" }, `Written: ${said.config} and ${said.calibration}. The old configuration is kept as ${said.backup}.`),
+      el("ul", {}, ...Object.entries(said.facts).map(([part, fact]) => el("li", {}, `✓ ${part}: ${fact}`))));
+  }
+
+  #post(path) {
+    return fetch(path, { method: "POST", body: JSON.stringify(this.#proposal) });
+  }
+}
