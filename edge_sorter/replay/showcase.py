@@ -17,7 +17,7 @@ from edge_sorter.clock import Clock, FileClock, ShiftedClock, SystemClock
 from edge_sorter.config import Config, ServiceSection, load_config
 from edge_sorter.detect import open_detector
 from edge_sorter.live import info_message, short_name
-from edge_sorter.pipeline import RunCounts, line_of, open_pipeline, run
+from edge_sorter.pipeline import Observer, RunCounts, line_of, open_pipeline, run
 from edge_sorter.plc.boot import boot_id as new_boot_id
 from edge_sorter.plc.broker import EmbeddedBroker
 from edge_sorter.plc.link import MqttLink
@@ -78,6 +78,8 @@ def run_showcase(
     stopped: Callable[[], bool],
     config_path: Path = DEMO / "line.yaml",
     changeable: bool = False,
+    clock: FileClock | None = None,
+    observers: tuple[Observer, ...] = (),
 ) -> RunCounts:
     """Play a clip until `stopped()`, with the page.
 
@@ -87,12 +89,14 @@ def run_showcase(
         stopped: Asked between frames.
         config_path: The line to play; its `video.source` must be a clip.
         changeable: Whether the page may change that file.
+        clock: For observers that want to know the time of the line.
+        observers: Look on as well.
 
     Raises:
         EdgeSorterError: Anything that keeps it from running, such as an address in use.
     """
     config = load_config(config_path).model_copy(update={"service": service})
-    clock = FileClock()
+    clock = clock or FileClock()
     status = LineStatus(clock)
     page = Page(service, status, config_path=config_path if changeable else None)
     with ExitStack() as stack:
@@ -100,11 +104,27 @@ def run_showcase(
         console.print(f"The page: [bold]{server.url}[/]   [dim]Ctrl-C ends it[/]", highlight=False, soft_wrap=True)
         broker = stack.enter_context(EmbeddedBroker())
         plc = config.plc.model_copy(update={"host": broker.host, "port": broker.port, "protocol": "3.1.1"})
-        return _play(config.model_copy(update={"plc": plc}), stack, clock, status=status, page=page, stopped=stopped)
+        config = config.model_copy(update={"plc": plc})
+        return _play(
+            config,
+            stack,
+            clock,
+            status=status,
+            page=page,
+            observers=(status, page.witness, *observers),
+            stopped=stopped,
+        )
 
 
 def _play(
-    config: Config, stack: ExitStack, clock: FileClock, *, status: LineStatus, page: Page, stopped: Callable[[], bool]
+    config: Config,
+    stack: ExitStack,
+    clock: FileClock,
+    *,
+    status: LineStatus,
+    page: Page,
+    observers: tuple[Observer, ...],
+    stopped: Callable[[], bool],
 ) -> RunCounts:
     detector = stack.enter_context(open_detector(config.detect))
     plan = load_plan(config.sort.plan, classes=detector.classes)
@@ -134,6 +154,6 @@ def _play(
         clock=clock,
         line=line,
         health=HealthMonitor(config.video.blind, watch_frozen=False),
-        observers=(status, page.witness),
+        observers=observers,
         stopped=stopped,
     )
