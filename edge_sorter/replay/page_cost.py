@@ -1,4 +1,4 @@
-"""What the page costs: `python -m edge_sorter.service.web.cost`.
+"""What the page costs: `python -m edge_sorter.replay.page_cost`.
 
 Plays the demo line and lets viewers come and go in turns, so that both sides of the comparison share one run and one
 machine's moods. Prints the CPU share of the page with nobody looking, and the latency from capture to publish with and
