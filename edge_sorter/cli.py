@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,9 @@ from edge_sorter.errors import EdgeSorterError
 from edge_sorter.plc.gateway.commands import app as gateway_app
 from edge_sorter.service.calibrate_command import calibrate
 from edge_sorter.service.command import doctor
-from edge_sorter.stop import Stop
+from edge_sorter.service.logs import LogFormat
+from edge_sorter.service.logs import set_up as set_up_logs
+from edge_sorter.stop import Hangup, Stop
 
 app = typer.Typer(
     name="edge-sorter",
@@ -59,17 +60,14 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _common(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, frame by frame")] = False,
+    log: Annotated[
+        LogFormat, typer.Option("--log", envvar="EDGE_SORTER_LOG", help="Log lines: plain, for journald, or as JSON")
+    ] = LogFormat.AUTO,
     version: Annotated[  # noqa: ARG001  its callback does the work
         bool, typer.Option("--version", help="Print the version and leave", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    for chatty in ("amqtt", "transitions", "asyncio", "libav"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
+    set_up_logs(log, verbose=verbose)
 
 
 @app.command()
@@ -108,13 +106,14 @@ def _showcase(address: str) -> None:
 def run(config: ConfigOption) -> None:
     """Sort live: camera in, decisions out over MQTT, until SIGTERM or Ctrl-C.
 
-    A clip as video.source is played in real time, as if it were a camera; its messages are marked as replay.
+    A clip as video.source is played in real time, as if it were a camera; its messages are marked as replay. SIGHUP
+    reads the sort plan and thresholds anew, without losing a parcel.
     """
     from edge_sorter.config import load_config
     from edge_sorter.live import run_live
 
-    with Stop().installed() as stop:
-        counts = run_live(load_config(config), stopped=stop, config_path=config)
+    with Stop().installed() as stop, Hangup().installed() as hangup:
+        counts = run_live(load_config(config), stopped=stop, config_path=config, reload_asked=hangup)
     _errors.print(f"ended after {counts.frames} frames, {sum(counts.published.values())} decisions", style="dim")
     raise typer.Exit(stop.exit_code)
 

@@ -21,6 +21,7 @@ from edge_sorter.events import (
     PlanOffer,
     PlcItem,
     ScannerRead,
+    Thresholds,
     WallTime,
 )
 
@@ -33,6 +34,7 @@ KINDS: dict[str, type[LineEvent]] = {
     "plan": PlanOffer,
     "flush": Flush,
     "wall": WallTime,
+    "limits": Thresholds,
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
 

@@ -145,5 +145,22 @@ class WallTime:
         return (self.local_ns + at_ns - self.at_ns) / 1e9 % 86_400
 
 
-LineEvent = EncoderCount | PlcItem | LaneReport | LineReport | ScannerRead | PlanOffer | Flush | WallTime
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """How sure one must be from now on; a reload says so.
+
+    Attributes:
+        at_ns: Time of the change.
+        confidence: Detections from here on may start tracks.
+        min_hits: Fewer sightings of a parcel make its decision LOW_CONF.
+        min_class_confidence: A class with a smaller share of the evidence is LOW_CONF.
+    """
+
+    at_ns: int
+    confidence: float
+    min_hits: int
+    min_class_confidence: float
+
+
+LineEvent = EncoderCount | PlcItem | LaneReport | LineReport | ScannerRead | PlanOffer | Flush | WallTime | Thresholds
 """Everything that may reach the pipeline besides frames."""

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from edge_sorter.errors import ConfigError
 from edge_sorter.events import LineEvent
 from edge_sorter.journal import JournalWriter, journal_header
 from edge_sorter.line_input import WallClock
-from edge_sorter.pipeline import Observer, RunCounts, line_of, open_pipeline, run
+from edge_sorter.pipeline import Observer, Pipeline, RunCounts, line_of, open_pipeline, run
 from edge_sorter.plc.boot import boot_id as new_boot_id
 from edge_sorter.plc.link import MqttLink
 from edge_sorter.plc.listen import Listener, Received
@@ -32,12 +33,14 @@ from edge_sorter.plc.publisher import PublishResult
 from edge_sorter.plc.topics import Topics
 from edge_sorter.replay.runner import Progress, ReplayOptions, ReplayResult, replay_clip
 from edge_sorter.service.attended import AttendedLink
+from edge_sorter.service.kept_journal import KeptJournal
 from edge_sorter.service.notify import Notify
+from edge_sorter.service.reload import Reload
 from edge_sorter.service.standby import Standby
 from edge_sorter.service.status import LineStatus
 from edge_sorter.sort import SortPlan, load_plan
 from edge_sorter.types import Blind, SortDecision, Step
-from edge_sorter.video import HealthMonitor, open_source
+from edge_sorter.video import FrameSource, HealthMonitor, open_source
 
 if TYPE_CHECKING:
     from edge_sorter.service.web import Page
@@ -48,13 +51,35 @@ FILE_PATIENCE_S = 2.0
 """A clip replayed as fast as possible outruns any broker; it can wait, a camera cannot."""
 
 
-def run_live(config: Config, *, stopped: Callable[[], bool], config_path: Path | None = None) -> RunCounts:
+@dataclass(frozen=True)
+class _Around:
+    """What a line is put into: its configuration, those who hear of it, and what ends with it."""
+
+    config: Config
+    path: Path | None
+    clock: Clock
+    boot_id: str
+    link: MqttLink
+    status: LineStatus
+    notify: Notify
+    page: Page | None
+    stack: ExitStack
+
+
+def run_live(
+    config: Config,
+    *,
+    stopped: Callable[[], bool],
+    config_path: Path | None = None,
+    reload_asked: Callable[[], bool] = lambda: False,
+) -> RunCounts:
     """Sort until the source ends or `stopped()`.
 
     Args:
         config: What to run.
         stopped: Asked between frames.
-        config_path: The file it came from, which the page may change.
+        config_path: The file it came from, which the page may change and a reload reads again.
+        reload_asked: Asked between frames whether to read sort plan and thresholds anew.
 
     Raises:
         EdgeSorterError: Anything that keeps the line from starting, or a failure while it runs; the state topic then
@@ -76,9 +101,8 @@ def run_live(config: Config, *, stopped: Callable[[], bool], config_path: Path |
         ExitStack() as stack,
     ):
         try:
-            return _run(
-                config, stack, link, clock, status=status, notify=notify, page=page, boot_id=boot_id, stopped=stopped
-            )
+            around = _Around(config, config_path, clock, boot_id, link, status, notify, page, stack)
+            return _run(around, stopped=stopped, reload_asked=reload_asked)
         except Exception as error:
             cause = str(error).splitlines()[0][:200]
             link.state("HOLD", cause=cause)
@@ -105,37 +129,66 @@ def _http(config: Config, status: LineStatus, page: Page | None) -> AbstractCont
     return open_http(config.service, status, page=page)
 
 
-def _run(
-    config: Config,
-    stack: ExitStack,
-    link: MqttLink,
-    clock: Clock,
-    *,
-    status: LineStatus,
-    notify: Notify,
-    page: Page | None,
-    boot_id: str,
-    stopped: Callable[[], bool],
-) -> RunCounts:
+def _run(around: _Around, *, stopped: Callable[[], bool], reload_asked: Callable[[], bool]) -> RunCounts:
+    config, clock, stack, notify = around.config, around.clock, around.stack, around.notify
     notify.status("STARTING: model")
     detector = stack.enter_context(open_detector(config.detect))
     plan = load_plan(config.sort.plan, classes=detector.classes, calibrated=config.belt.calibration is not None)
-    assert config.video.source is not None
-    realtime = is_file_source(config.video.source)
     notify.status("STARTING: camera")
+    realtime = is_file_source(config.video.source or "")
     source = stack.enter_context(open_source(config.video, clock=clock, realtime=realtime))
-    info = info_message(config, detector, plan, clock=clock, boot_id=boot_id, source=source.name)
-    link.info(info)
-    status.running(info)
-    attended = AttendedLink(link, status=status, source=source, notify=notify)
-    pipeline = open_pipeline(config, detector=detector, plan=plan, image_size_px=source.size_px, boot_id=boot_id)
-    observers: list[Observer] = [status, _Log()]
+    _tell_what_runs(around, detector, plan, source)
+    attended = AttendedLink(around.link, status=around.status, source=source, notify=notify)
+    pipeline = open_pipeline(config, detector=detector, plan=plan, image_size_px=source.size_px, boot_id=around.boot_id)
+    observers = _observers(around, pipeline, detector, plan, source, tell=attended.remark)
+    reload = _reload(around, detector, asked=reload_asked, tell=attended.remark)
+    line, _ = line_of(config, around.link, WallClock(clock), *reload)
+
+    def adopt(successor: Detector, sentence: str) -> None:
+        stack.callback(successor.close)
+        _tell_what_runs(around, successor, plan, source)
+        attended.limit(sentence)
+
+    log.info("ready: %s, %s, plan %s", source.name, detector.description, plan.name)
+    attended.state("READY")
+    if isinstance(clock, FileClock):
+        clock.restart()
+    return run(
+        around.status.watching(source),
+        pipeline,
+        attended,
+        clock=clock,
+        line=line,
+        health=HealthMonitor(config.video.blind, watch_frozen=not realtime),
+        observers=observers,
+        stopped=stopped,
+        rescue=Standby(config, belt=pipeline.belt, size_px=source.size_px, fps=source.fps, adopt=adopt),
+    )
+
+
+def _tell_what_runs(around: _Around, detector: Detector, plan: SortPlan, source: FrameSource) -> None:
+    info = info_message(around.config, detector, plan, clock=around.clock, boot_id=around.boot_id, source=source.name)
+    around.link.info(info)
+    around.status.running(info)
+
+
+def _observers(
+    around: _Around,
+    pipeline: Pipeline,
+    detector: Detector,
+    plan: SortPlan,
+    source: FrameSource,
+    *,
+    tell: Callable[[str], None],
+) -> tuple[Observer, ...]:
+    observers: list[Observer] = [around.status, _Log()]
+    config, page, path = around.config, around.page, around.config.journal.path
     if page is not None:
         observers.append(page.witness)
         page.show(config, belt=pipeline.belt, plan=plan, classes=detector.classes, size_px=source.size_px)
-    if config.journal.path:
+    if path is not None:
         header = journal_header(
-            boot_id=boot_id,
+            boot_id=around.boot_id,
             source=source.name,
             size_px=source.size_px,
             classes=detector.classes,
@@ -143,31 +196,28 @@ def _run(
             model=detector.description,
             plan=plan.name,
         )
-        writer = JournalWriter(config.journal.path, header=header, max_bytes=round(config.journal.max_mb * 1e6))
-        observers.append(_Journal(stack.enter_context(writer)))
+        max_bytes = round(config.journal.max_mb * 1e6)
+        kept = KeptJournal(path, open_with=lambda: JournalWriter(path, header=header, max_bytes=max_bytes), tell=tell)
+        observers.append(around.stack.enter_context(kept))
+    return tuple(observers)
 
-    def adopt_detector(detector: Detector, sentence: str) -> None:
-        stack.callback(detector.close)
-        info = info_message(config, detector, plan, clock=clock, boot_id=boot_id, source=source.name)
-        link.info(info)
-        status.running(info)
-        attended.limit(sentence)
 
-    line, _ = line_of(config, link, WallClock(clock))
-    log.info("ready: %s, %s, plan %s", source.name, detector.description, plan.name)
-    attended.state("READY")
-    if isinstance(clock, FileClock):
-        clock.restart()
-    return run(
-        status.watching(source),
-        pipeline,
-        attended,
-        clock=clock,
-        line=line,
-        health=HealthMonitor(config.video.blind, watch_frozen=not realtime),
-        observers=tuple(observers),
-        stopped=stopped,
-        rescue=Standby(config, belt=pipeline.belt, size_px=source.size_px, fps=source.fps, adopt=adopt_detector),
+def _reload(
+    around: _Around, detector: Detector, *, asked: Callable[[], bool], tell: Callable[[str], None]
+) -> tuple[Reload, ...]:
+    if around.path is None:
+        return ()
+    return (
+        Reload(
+            around.path,
+            around.config,
+            asked=asked,
+            clock=around.clock,
+            classes=detector.classes,
+            confidence=detector.manifest.confidence,
+            notify=around.notify,
+            tell=tell,
+        ),
     )
 
 
@@ -233,24 +283,6 @@ def info_message(
 def short_name(manifest: Manifest) -> str:
     """Return "<name>#<start of its sha256>", which changes with the weights."""
     return f"{manifest.name}#{manifest.sha256[:8]}"
-
-
-class _Journal:
-    """Writes every step."""
-
-    def __init__(self, writer: JournalWriter) -> None:
-        self._writer = writer
-
-    def on_step(self, step: Step, results: tuple[PublishResult, ...], publish_ns: int) -> None:
-        self._writer.write(step)
-
-    def on_blind(self, blind: Blind) -> None:
-        """A journal records what was seen; the state topic records blindness."""
-
-    def on_heard(
-        self, event: LineEvent, decisions: tuple[SortDecision, ...], results: tuple[PublishResult, ...]
-    ) -> None:
-        self._writer.hear(event, decisions)
 
 
 class _Log:

@@ -19,7 +19,7 @@ from edge_sorter.clock import Clock, stopwatch_ns
 from edge_sorter.config import Config
 from edge_sorter.detect import Detector
 from edge_sorter.errors import EngineError
-from edge_sorter.events import EncoderCount, LineEvent
+from edge_sorter.events import EncoderCount, LineEvent, Thresholds
 from edge_sorter.identify import CodeReader, Identifier
 from edge_sorter.line_input import EventList, Inputs, LineInput
 from edge_sorter.plc.publisher import Publisher, PublishResult, Vitals
@@ -84,6 +84,8 @@ class Pipeline:
             if self._encoder is not None:
                 self._encoder.stated(event.mm_per_count)
             return ()
+        if isinstance(event, Thresholds):
+            self.tracker.high_confidence = event.confidence
         return self.router.hear(event)
 
     def step(self, frame: Frame) -> Step:

@@ -247,6 +247,8 @@ class LineStatus:
             self._with_code += bool(decision.codes)
             self._published[result.value] += 1
             self._recent.append(Decided(decision, result, now_ns, self._clock.wall(now_ns), stage_ns))
+            if self._info is not None and decision.plan != self._info.plan:
+                self._info = self._info.model_copy(update={"plan": decision.plan})
 
     def on_blind(self, blind: Blind) -> None:
         """Note that there was no usable picture."""

@@ -62,7 +62,7 @@ class Tracker:
 
     def __init__(self, section: TrackSection, *, high_confidence: float, shift: Shift | None = None) -> None:
         self._section = section
-        self._high_confidence = high_confidence
+        self.high_confidence = high_confidence
         self._shift = shift
         self._lives: list[_Life] = []
         self._motion = moving.at_rest(np.empty((0, 4)), belt_known=False)
@@ -85,7 +85,7 @@ class Tracker:
         first = self._at_ns is None
         boxes = detections.xyxy.astype(np.float64)
         dt_s = self._predict(now_ns, travel_mm)
-        sure = (detections.confidence >= self._high_confidence).tolist()
+        sure = (detections.confidence >= self.high_confidence).tolist()
         certain, doubtful = [i for i, yes in enumerate(sure) if yes], [i for i, yes in enumerate(sure) if not yes]
         pairs = self._pairs(boxes, certain, [], reach=False)
         if not self._belt_known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -152,6 +153,7 @@ def line(root: Path, tmp_path: Path):
     config["detect"]["model"] = str(root / "weights/parcel-yolo26n-int8.onnx")
     config["belt"]["calibration"] = str(root / "calibration/camera/demo.yaml")
     config["sort"]["plan"] = str(demo / "plan.yaml")
+    config["sort"]["timing"] = {"divert_mm": 1_000_000}  # nothing is late, however busy this machine is
     path = tmp_path / "line.yaml"
     path.write_text(yaml.safe_dump(config))
     processes: list[subprocess.Popen[str]] = []
@@ -167,7 +169,7 @@ def line(root: Path, tmp_path: Path):
         processes.append(process)
         return process
 
-    yield start, broker
+    yield start, broker, path
     for process in processes:
         process.kill()
         process.communicate()
@@ -177,7 +179,7 @@ def line(root: Path, tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.broker
 def test_a_line_says_ready_feeds_the_watchdog_and_says_stopping(line, manager):
-    start, broker = line
+    start, broker, _ = line
     outsider = real.Outsider(broker, "#")
     process = start()
     real.wait_until(lambda: "READY=1" in manager.texts, timeout_s=60, what="READY")
@@ -197,7 +199,7 @@ def test_a_line_says_ready_feeds_the_watchdog_and_says_stopping(line, manager):
 @pytest.mark.broker
 def test_a_loop_that_hangs_in_a_stage_starves_the_watchdog(line, manager):
     """The process lives, its network thread answers the broker's pings, and still nobody feeds the watchdog."""
-    start, _ = line
+    start, _, _ = line
     process = start("-c", HANGS_AFTER_60_FRAMES)
     assert process.stdout is not None
     assert process.stdout.readline() == "hangs now\n"
@@ -209,9 +211,53 @@ def test_a_loop_that_hangs_in_a_stage_starves_the_watchdog(line, manager):
 @pytest.mark.slow
 @pytest.mark.broker
 def test_without_a_broker_it_never_says_ready(line, manager):
-    start, broker = line
+    start, broker, _ = line
     broker.stop()
     process = start()
     assert process.wait(60) == 76
     assert "READY=1" not in manager.texts
     broker.start()
+
+
+@pytest.mark.slow
+@pytest.mark.broker
+def test_sighup_reloads_and_a_mistake_changes_nothing(line, manager, root):
+    start, broker, path = line
+    outsider = real.Outsider(broker, "#")
+    plan = path.with_name("plan.yaml")
+    plan.write_text((root / "configs/demo/plan.yaml").read_text())
+    config = yaml.safe_load(path.read_text())
+    config["sort"]["plan"] = str(plan)
+    path.write_text(yaml.safe_dump(config))
+
+    def decisions() -> list[dict]:
+        return [json.loads(payload) for topic, _, _, payload in outsider.lines if topic.endswith("/decision")]
+
+    def causes() -> list[str]:
+        states = [json.loads(payload) for topic, _, _, payload in outsider.lines if topic.endswith("/state")]
+        return [state["cause"] for state in states if state["state"] == "RUNNING"]
+
+    process = start()
+    real.wait_until(lambda: len(decisions()) >= 3, timeout_s=120, what="first decisions")
+    good = plan.read_text()
+    plan.write_text(good.replace("to: L03", "to: NOWHERE"))
+    process.send_signal(signal.SIGHUP)
+    real.wait_until(
+        lambda: any("refused" in cause and "NOWHERE" in cause for cause in causes()), timeout_s=30, what="refusal told"
+    )
+    plan.write_text(good)
+    config["sort"]["min_hits"] = 1000
+    path.write_text(yaml.safe_dump(config))
+    process.send_signal(signal.SIGHUP)
+    real.wait_until(lambda: "reloaded" in causes(), timeout_s=30, what="the reload told")
+    before = len(decisions())
+    real.wait_until(lambda: len(decisions()) >= before + 3, timeout_s=120, what="decisions after it")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    made = decisions()
+    assert [decision["seq"] for decision in made] == list(range(1, len(made) + 1)), "no parcel was lost"
+    assert {decision["reason"] for decision in made[-2:]} == {"LOW_CONF"}
+    assert "LOW_CONF" not in {decision["reason"] for decision in made[:3]}
+    words = [text.split("\n")[0] for text in manager.texts if text.startswith(("READY", "RELOADING"))]
+    assert words == ["READY=1", "RELOADING=1", "READY=1", "RELOADING=1", "READY=1"]
+    outsider.close()
