@@ -39,6 +39,20 @@ def line_event(message: Message, *, at_ns: int, clock: Clock) -> LineEvent | Non
     return event
 
 
+def sent_ns(message: EncoderMessage, *, at_ns: int, clock: Clock) -> int | None:
+    """Return the sender's own stamp of a sample on the axis of `captured_ns`, or None without one.
+
+    Args:
+        message: The sample.
+        at_ns: When it arrived.
+        clock: Translates UTC to that axis.
+    """
+    try:
+        return None if message.ts is None else _on_axis(message.ts, at_ns, clock)
+    except ValueError:  # a thirteenth month
+        return None
+
+
 def _scanner_read(message: ScanMessage, at_ns: int) -> ScannerRead:
     codes = tuple((code.aim or "", code.text) for code in message.codes)
     return ScannerRead(

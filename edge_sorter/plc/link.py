@@ -20,11 +20,13 @@ from edge_sorter.errors import PlcError
 from edge_sorter.events import LineEvent
 from edge_sorter.plc.connection import Identity, Will
 from edge_sorter.plc.encode import decision_message
+from edge_sorter.plc.inbound import EncoderMessage
 from edge_sorter.plc.inbox import Inbox, inbound_filters
-from edge_sorter.plc.line_events import line_event
+from edge_sorter.plc.line_events import line_event, sent_ns
 from edge_sorter.plc.messages import Ages, AppState, HeartbeatMessage, InfoMessage, KpiMessage, StateMessage
 from edge_sorter.plc.publisher import NO_VITALS, Gate, PublishResult, Vitals
 from edge_sorter.plc.rivals import RivalWatch
+from edge_sorter.plc.sample_times import SampleTimes
 from edge_sorter.plc.topics import Topics
 from edge_sorter.plc.wire import Fate, Tag, Wire
 from edge_sorter.types import SortDecision
@@ -77,6 +79,7 @@ class MqttLink:
         self.ack_ns: deque[int] = deque(maxlen=SAMPLES)
         self._topics, self._clock, self._boot_id, self._model = topics, clock, boot_id, model
         self._patience_s = patience_s
+        self._sample_times = SampleTimes()
         self._rivals = RivalWatch(boot_id=boot_id)
         self._inbox = Inbox(topics, clock=clock)
         identity = Identity(
@@ -245,7 +248,10 @@ class MqttLink:
 
     def _hear(self) -> None:
         for heard in self._inbox.take():
-            event = line_event(heard.message, at_ns=heard.at_ns, clock=self._clock)
+            at_ns = heard.at_ns
+            if isinstance(heard.message, EncoderMessage):
+                at_ns = self._sample_times.taken_ns(at_ns, sent_ns(heard.message, at_ns=at_ns, clock=self._clock))
+            event = line_event(heard.message, at_ns=at_ns, clock=self._clock)
             if event is not None:
                 if len(self._events) == EVENTS:
                     self._events.popleft()

@@ -96,9 +96,20 @@ def deadline_by_travel(
             run at from now on. A standing belt of which no speed is known may start as fast as any.
         divert_mm: Distance of this lane; None takes the default.
     """
-    fastest_mm_s = max((speed for speed in speeds_mm_s if speed is not None), default=0.0)
-    if fastest_mm_s < STANDSTILL_MM_S:
-        fastest_mm_s = FASTEST_BELT_MM_S
+    fastest_mm_s = _fastest_mm_s(speeds_mm_s)
     distance_mm = timing.divert_mm if divert_mm is None else divert_mm
     until_mm = crossed_mm + distance_mm - fastest_mm_s * overhead_ms(timing) / 1e3
     return Deadline(now_ns + round((until_mm - now_mm) / fastest_mm_s * 1e9), round(until_mm, 1))
+
+
+def renewed(until: Deadline, *, now_ns: int, now_mm: float | None, speeds_mm_s: tuple[float | None, ...]) -> Deadline:
+    """Return the same place with the time as it looks from another present: the belt may have stood since."""
+    if until.travel_mm is None or now_mm is None:
+        return until
+    away_ns = round((until.travel_mm - now_mm) / _fastest_mm_s(speeds_mm_s) * 1e9)
+    return until._replace(at_ns=now_ns + away_ns)
+
+
+def _fastest_mm_s(speeds_mm_s: tuple[float | None, ...]) -> float:
+    fastest_mm_s = max((speed for speed in speeds_mm_s if speed is not None), default=0.0)
+    return fastest_mm_s if fastest_mm_s >= STANDSTILL_MM_S else FASTEST_BELT_MM_S

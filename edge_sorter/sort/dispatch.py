@@ -17,7 +17,7 @@ from edge_sorter.belt import BeltMotion
 from edge_sorter.config import SortSection
 from edge_sorter.events import LaneReport, LineEvent, PlanOffer, Thresholds, WallTime
 from edge_sorter.sort.counts import RouterCounts
-from edge_sorter.sort.deadline import Deadline, deadline_by_travel, deadline_ns
+from edge_sorter.sort.deadline import Deadline, deadline_by_travel, deadline_ns, renewed
 from edge_sorter.sort.in_flight import InFlight, Sent
 from edge_sorter.sort.lane_board import LaneBoard
 from edge_sorter.sort.lane_choice import Verdict, choose, too_late
@@ -231,6 +231,7 @@ class Dispatch:
         own = until(verdict.lane)
         if not own.passed(at_ns, travel_mm):  # else it is the way straight on, which is never late
             sent.until = min(sent.until, own, key=lambda d: d.at_ns if d.travel_mm is None else d.travel_mm)
+        sent.until = renewed(sent.until, now_ns=at_ns, now_mm=travel_mm, speeds_mm_s=self._speeds_mm_s(at_ns))
         self._seq += 1
         self._counts.revised += 1
         sent.decision = replace(
@@ -280,9 +281,12 @@ class Dispatch:
             timing,
             now_ns=at_ns,
             now_mm=travel_mm,
-            speeds_mm_s=(self._motion.speed_mm_s(at_ns), self._motion.set_speed_mm_s()),
+            speeds_mm_s=self._speeds_mm_s(at_ns),
             divert_mm=divert_mm,
         )
+
+    def _speeds_mm_s(self, at_ns: int) -> tuple[float | None, ...]:
+        return self._motion.speed_mm_s(at_ns), self._motion.set_speed_mm_s()
 
     def _count_at(self, until: Deadline) -> int | None:
         return None if until.travel_mm is None else self._motion.count_at(until.travel_mm)

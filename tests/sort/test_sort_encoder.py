@@ -9,6 +9,7 @@ from sorting_world import LINE_MM, feed, make_belt, make_router, parcel
 
 from edge_sorter.belt import EncoderMotion
 from edge_sorter.clock import ReplayClock
+from edge_sorter.events import LaneReport, LaneStatus
 from edge_sorter.journal import decision_record
 from edge_sorter.plc.encode import decision_message
 from edge_sorter.types import Action, Reason, TrackState
@@ -98,3 +99,24 @@ def test_while_the_encoder_is_silent_the_position_says_speed():
     assert decision.position.ref == "SPEED"
     assert decision.position.lead_mm == pytest.approx(450.0, abs=1.0)
     assert (decision.position.lead_count, decision.deadline_count) == (None, None)
+
+
+def test_a_lane_that_fills_up_while_the_belt_stands_is_left_in_time():
+    """The stop outlasts the first deadline as a time; by travel the parcel has not got there."""
+    line = Line(set_speed_mm_s=1000.0)
+    router = make_router(line.belt)
+    decisions = []
+    for _ in range(20):
+        line.run(0.02, 1000.0)
+        decisions += feed(router, line.belt, line.at_s, parcel(1, line.at_s, LINE_MM - 200 + line.travel_mm))
+    (first,) = decisions
+    line.run(30.0, 0.0)
+    now_ns = round(line.at_s * 1e9)
+    assert first.deadline_ns < now_ns
+    (second,) = router.hear(LaneReport(now_ns, first.lane, LaneStatus.FULL))
+    assert (second.parcel_uid, second.rev, second.reason) == (first.parcel_uid, 1, Reason.ALT_LANE_FULL)
+    assert second.lane != first.lane
+    assert (second.deadline_count, second.position) == (first.deadline_count, first.position)
+    assert second.deadline_ns == now_ns + 1_500_000_000, "1.9 m beyond the crossing less 300 mm, and 200 mm are run"
+    line.run(2.0, 1000.0)
+    assert router.hear(LaneReport(round(line.at_s * 1e9), second.lane, LaneStatus.FULL)) == ()
