@@ -207,6 +207,9 @@ class SortSection(Section):
     longest_mm: dict[str, float] = Field(
         {}, description="longest side a single parcel of a class may show; a longer one is a double, where these count"
     )
+    broadest: float | None = Field(
+        None, gt=1, description="where parcels come lengthwise: a box so much wider than long is several, side by side"
+    )
     found_late: Literal["count", "exception"] = Field(
         "count",
         description="parcel first seen past the line on a belt of known motion: exception lane if there is time",

@@ -155,6 +155,7 @@ LEVELS: dict[str, Level] = {
                 "min_class_confidence": 0.75,
                 "doubles": "exception",
                 "longest_mm": {"carton": 720.0, "polybag": 480.0, "sack": 480.0, "mailer": 480.0, "tube": 580.0},
+                "broadest": 1.3,
                 "found_late": "exception",
             },
         ),

@@ -22,7 +22,7 @@ from edge_sorter.types import Reason, SortDecision
 NEAR_MM = 120.0
 """A decision further than this outside a parcel's true footprint is not about that parcel."""
 COVER_MM = 20.0
-"""A decision about a group covers so much belt beyond its ends."""
+"""A decision covers so much belt beyond its ends."""
 FAILURES = ("none", "two", "wrong_silently", "late", "id_switch")
 OUTCOMES = (*FAILURES, "right", "to_exception", "off_by_20_mm")
 
@@ -147,16 +147,21 @@ def _matched(truth: Truth, decisions: list[SortDecision]) -> tuple[list[list[int
 
 
 def _share_groups(truth: Truth, decisions: list[SortDecision], of_parcel: list[list[int]]) -> None:
-    """Let one decision about several parcels speak for each whose centre it covers and that has none of its own."""
+    """Let a decision speak for each parcel that has none of its own and whose centre it covers.
+
+    A diverter takes everything that lies where it strikes: what was seen as one goes to one lane.
+    """
     centre = (truth.lead_mm + truth.trail_mm) / 2.0
     order = np.argsort(centre, kind="stable").tolist()
     places = centre[order].tolist()
     for k, decision in enumerate(decisions):
-        lead, trail = decision.position.lead_mm, decision.position.trail_mm
-        if decision.reason not in (Reason.DOUBLE, Reason.SIDE_BY_SIDE) or lead is None or trail is None:
+        lead, trail, lateral = decision.position.lead_mm, decision.position.trail_mm, decision.position.lateral_mm
+        if lead is None or trail is None or lateral is None:
             continue
+        group = decision.reason in (Reason.DOUBLE, Reason.SIDE_BY_SIDE)
+        half_mm = math.inf if group or decision.size_mm is None else decision.size_mm[1] / 2.0
         for i in order[bisect_left(places, lead - COVER_MM) : bisect_left(places, trail + COVER_MM)]:
-            if not of_parcel[i]:
+            if not of_parcel[i] and abs(truth.lateral_mm[i] - lateral) < half_mm:
                 of_parcel[i] = [k]
 
 

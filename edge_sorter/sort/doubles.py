@@ -50,8 +50,9 @@ class Doubles:
         if extent is None:
             return None
         reason = Reason.DOUBLE if trail.torn() else None
+        blur_mm = trail.blur_mm()
         for decided in self._decided:
-            reason = inseparable(extent, decided, gap_mm=self._gap_mm) or reason
+            reason = inseparable(extent, decided, gap_mm=self._gap_mm + blur_mm) or reason
         rest, members, grown = dict(others), [], True
         while grown:
             grown = False
@@ -59,11 +60,15 @@ class Doubles:
                 if other.apart_mm(extent) > LEANING_MM:
                     continue
                 found = other.extent()
-                why = None if found is None else inseparable(extent, found, gap_mm=self._gap_mm)
-                if found is not None and why is not None:
+                if found is None:
+                    continue
+                why = inseparable(extent, found, gap_mm=self._gap_mm)
+                if why is not None and other.seen_whole():
                     extent, reason, grown = extent.joined(found), reason or why, True
                     members.append(track_id)
                     del rest[track_id]
+                else:
+                    reason = reason or inseparable(extent, found, gap_mm=self._gap_mm + blur_mm + other.blur_mm())
         self._decided.append(extent)
         return None if reason is None else Group(extent, tuple(members), reason)
 

@@ -28,9 +28,13 @@ ALIKE = 0.3
 CREPT_MM = 2.0
 """A belt that moved less than this since the last look shows nothing new; keeping it would outvote the others."""
 TORN_MM = 100.0
-"""Looks that differ in length by less than this, and by less than `ALIKE`, differ for height and noise alone."""
+"""Looks that differ in size by less than this, and by less than `ALIKE`, differ for height and noise alone."""
+BLUR_MM = (60.0, 20.0, 10.0, 0.0)
+"""How far off the ends of a parcel may be that was seen whole so many times: never, once, twice, often."""
 RECENT_MM = 800.0
 """The ends of a parcel are taken from looks over so much of the belt before the latest one."""
+OFTEN = 4
+"""A track that was seen less often was not seen for long, however far apart those looks are."""
 TOGETHER_NS = 500_000_000
 """Tracks that were both seen for this long are two parcels even if the picture shows them partly over one another."""
 
@@ -133,7 +137,8 @@ class Trail:
 
     def footprint(self, track: Track, *, travel_mm: float | None) -> Footprint:
         """Return where the parcel is at the time of `track`."""
-        life = (self.first_seen_ns, self.first_seen_ns if self.last_seen_ns is None else self.last_seen_ns)
+        last_seen_ns = self.first_seen_ns if self.last_seen_ns is None else self.last_seen_ns
+        life = (self.first_seen_ns if len(self.seen) >= OFTEN else last_seen_ns, last_seen_ns)
         if self.belt_map is not None and travel_mm is not None:
             on_belt = [(look.box, look.travel_mm) for look in self.seen if look.travel_mm is not None]
             boxes = _belt_fixed(self.belt_map, on_belt or [(track.xyxy, travel_mm)])
@@ -208,12 +213,20 @@ class Trail:
         return Extent(trail, lead, near, far) if ends is None else Extent(*ends, near, far)
 
     def torn(self) -> bool:
-        """Tell whether looks at the whole parcel disagree on its length: it was cut in two, or melted with another."""
+        """Tell whether looks at the whole parcel disagree on its size: it was cut in two, or melted with another."""
         boxes = [look.box for look in self.seen if look.whole]
         if self.belt_map is None or len(boxes) < 2:
             return False
-        lengths = np.sort(self.belt_map.size_mm(boxes)[:, 0])
-        return bool(lengths[-1] - lengths[0] > max(ALIKE * lengths[len(lengths) // 2], TORN_MM))
+        sizes = np.sort(self.belt_map.size_mm(boxes), axis=0)
+        return bool((sizes[-1] - sizes[0] > np.maximum(ALIKE * sizes[len(sizes) // 2], TORN_MM)).any())
+
+    def seen_whole(self) -> bool:
+        """Tell whether all of the parcel was in the picture at least once."""
+        return any(look.whole for look in self.seen)
+
+    def blur_mm(self) -> float:
+        """Return how far off the parcel's ends may be for want of looks at all of it."""
+        return BLUR_MM[min(sum(look.whole for look in self.seen), len(BLUR_MM) - 1)]
 
     def largest(self) -> Box | None:
         """Return the belt-fixed box (x1, y1, x2, y2 mm) that three of four looks stay within."""

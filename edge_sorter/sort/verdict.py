@@ -128,6 +128,8 @@ def _undivertable(evidence: Evidence, section: SortSection) -> Reason | None:
         return evidence.inseparable
     if section.doubles == "exception" and _too_long(evidence.parcel, section):
         return Reason.DOUBLE
+    if section.doubles == "exception" and _too_broad(evidence.parcel, section):
+        return Reason.SIDE_BY_SIDE
     return Reason.TRACK_LOST if evidence.lost else None
 
 
@@ -164,3 +166,11 @@ def _too_long(parcel: Parcel, section: SortSection) -> bool:
     """Tell whether a parcel shows more than a single one of its class can: several, always seen as one."""
     limit_mm = section.longest_mm.get(parcel.class_name)
     return limit_mm is not None and parcel.size_mm is not None and max(parcel.size_mm) > limit_mm
+
+
+def _too_broad(parcel: Parcel, section: SortSection) -> bool:
+    """Tell whether a parcel is wider than it is long by more than a single one that comes lengthwise can be."""
+    if section.broadest is None or parcel.size_mm is None:
+        return False
+    length_mm, width_mm = parcel.size_mm
+    return width_mm > section.broadest * length_mm

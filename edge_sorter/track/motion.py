@@ -30,8 +30,9 @@ NEWBORN_SPEED = 7.0
 """Standard deviation of an unknown velocity, in box lengths per second: 3 m/s for a 150 mm parcel is 3 of them."""
 ACCELERATION = 3.0
 """How much a velocity wanders without known belt motion, in box lengths per second, per root second."""
-SLIP = 0.12
-"""Standard deviation of the slope against a known belt motion before anything was measured."""
+SLIP = 0.04
+"""Standard deviation of the slope against a known belt motion before anything was measured: the middle of a box around
+a parcel 300 mm high, seen from 2.5 m, goes 6 % faster than the belt, and a flat one as fast as it."""
 SLIP_CHANGE = 0.1
 """How much that slope wanders over one box length of advance."""
 REACH = (3.0, 1.5)

@@ -1,0 +1,109 @@
+"""Which track may be a part of another track's parcel: cut off from it, or grown back into it.
+
+Contract: functions of what was seen; they name suspects, and `is_part` is the last word once those were decided.
+All of it needs the belt-fixed frame, so without a calibrated belt of known motion there are no suspects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from edge_sorter.belt import BeltMap
+from edge_sorter.sort.footprint import TOGETHER_NS, Extent, Trail, belt_fixed, share_inside
+from edge_sorter.sort.path import Path
+from edge_sorter.sort.taken import Taken
+from edge_sorter.types import Box, Parcel
+
+PART = 0.7
+"""A track of which this share was born inside another's footprint may be a part of that parcel."""
+GROWN = 0.5
+"""The same for the place of a lost track in a later look: what stands up leans this way first, then that way."""
+
+
+def cut_from(
+    born: Parcel, parcels: Sequence[Parcel], paths: Mapping[int, Path], *, belt_map: BeltMap, travel_mm: float
+) -> tuple[int, ...]:
+    """Return the tracks in whose footprint a new one was born.
+
+    A track whose own box goes on covering that place was not cut: something lies on it or in the corner of its box.
+    """
+    box: Box | None = None
+    found = []
+    for parcel in parcels:
+        path = paths.get(parcel.track.track_id)
+        if path is None or parcel is born or not _near(parcel.track.xyxy, born.track.xyxy):
+            continue
+        if parcel.track.measured and share_inside(born.track.looked_xyxy, parcel.track.looked_xyxy) > 1.0 - PART:
+            continue
+        if box is None:
+            box = belt_fixed(belt_map, [(born.track.looked_xyxy, travel_mm)])
+        whole = path.trail.largest()
+        if whole is not None and share_inside(box, whole) >= PART:
+            found.append(parcel.track.track_id)
+    return tuple(found)
+
+
+def grown_into(
+    lost: Parcel, trail: Trail, parcels: Sequence[Parcel], paths: Mapping[int, Path], *, belt_map: BeltMap
+) -> tuple[int, ...]:
+    """Return the tracks that have since been seen where an unseen one has to be: its parcel is whole again."""
+    mine: Box | None = None
+    found = []
+    for parcel in parcels:
+        path = paths.get(parcel.track.track_id)
+        if path is None or path.trail is trail or not path.confirmed or not _near(parcel.track.xyxy, lost.track.xyxy):
+            continue
+        look = path.trail.seen[-1] if path.trail.seen else None
+        if look is None or look.travel_mm is None or look.at_ns <= lost.track.last_seen_ns:
+            continue
+        mine = mine or _flat(trail.extent())
+        if mine is not None and share_inside(mine, belt_fixed(belt_map, [(look.box, look.travel_mm)])) >= GROWN:
+            found.append(parcel.track.track_id)
+    return tuple(found)
+
+
+def seen_apart(part: Trail, whole: Trail, *, gap_mm: float) -> bool:
+    """Tell whether two tracks were seen together for long with belt between them: they came in as one box."""
+    if part.together_ns(whole) < TOGETHER_NS:
+        return False
+    one, other = part.extent(), whole.extent()
+    return one is None or other is None or one.clear_mm(other) > gap_mm
+
+
+def waits(path: Path, paths: Mapping[int, Path], *, gap_mm: float) -> bool:
+    """Tell whether a suspect leaves deciding to a track it may be a part of; forget those it was seen apart from."""
+    if not path.part_of:
+        return False
+    path.part_of = tuple(
+        track_id
+        for track_id in path.part_of
+        if track_id not in paths or not seen_apart(path.trail, paths[track_id].trail, gap_mm=gap_mm)
+    )
+    wholes = [paths[track_id] for track_id in path.part_of if track_id in paths]
+    return any(not whole.settled and whole.confirmed for whole in wholes)
+
+
+def is_part(path: Path, paths: Mapping[int, Path], taken: Taken, *, gap_mm: float) -> bool:
+    """Tell whether a track that this one may be a part of was decided, alone or in a group, about this place."""
+    for track_id in path.part_of:
+        decided = track_id in taken or (track_id in paths and paths[track_id].settled)
+        if decided and not is_clear(path.trail, taken.extent(track_id), gap_mm=gap_mm):
+            return True
+    return False
+
+
+def is_clear(part: Trail, decided: Extent | None, *, gap_mm: float) -> bool:
+    """Tell whether a suspect lies clear of what was decided, so that it was a parcel of its own all along."""
+    extent = None if decided is None else part.extent()
+    return extent is not None and decided is not None and extent.clear_mm(decided) > gap_mm
+
+
+def _flat(extent: Extent | None) -> Box | None:
+    return None if extent is None else (extent.trail_mm, extent.near_mm, extent.lead_mm, extent.far_mm)
+
+
+def _near(a: Box, b: Box) -> bool:
+    """Tell whether two boxes in the picture overlap when `a` is taken three times as large."""
+    width, height = a[2] - a[0], a[3] - a[1]
+    across = b[0] < a[2] + width and b[2] > a[0] - width
+    return across and b[1] < a[3] + height and b[3] > a[1] - height
