@@ -115,6 +115,20 @@ class EncoderSection(Section):
     bits: int = Field(32, ge=8, le=32, description="width of the counter, after which it wraps")
 
 
+class PhotoEyeSection(Section):
+    """The PLC's photo-eye, whose items (plc/item) give parcels the PLC's own index; needs an encoder."""
+
+    at_mm: float = Field(description="belt coordinate of the eye along travel; best a parcel's length before the line")
+    tolerance_mm: float = Field(50.0, gt=0, description="how far eye and camera may differ about one parcel")
+    eye: str = Field("PE1", min_length=1, description="its name in the messages")
+    unexpected: Literal["flag", "exception"] = Field(
+        "flag", description="parcel the eye did not see: flag UNEXPECTED only, or exception lane"
+    )
+    unseen: Literal["count", "exception"] = Field(
+        "count", description="item that no camera saw: counted only, or a decision of its own for the exception lane"
+    )
+
+
 class BeltSection(Section):
     """How the picture relates to the belt, and how the belt moves."""
 
@@ -123,6 +137,7 @@ class BeltSection(Section):
         None, gt=0, le=10_000, description="belt speed: constant, or while the encoder is silent; needs a calibration"
     )
     encoder: EncoderSection | None = None
+    photo_eye: PhotoEyeSection | None = None
     camera_mm: tuple[float, float, float] | None = Field(
         None, description="the camera's place in belt coordinates: x along travel, y across, height above the belt"
     )
@@ -137,6 +152,8 @@ class BeltSection(Section):
             raise ValueError("speed_mm_s needs belt.calibration, else millimetres mean nothing in the picture")
         if self.camera_mm is not None and (self.calibration is None or self.camera_mm[2] <= 0.0):
             raise ValueError("camera_mm needs belt.calibration and a height above 0")
+        if self.photo_eye is not None and self.encoder is None:
+            raise ValueError("photo_eye needs belt.encoder: its items are places by counts")
         if self.calibration is None and self.encoder is not None:
             raise ValueError("encoder needs belt.calibration, else millimetres mean nothing in the picture")
         if self.direction == (0.0, 0.0):

@@ -66,6 +66,7 @@ def decision_record(decision: SortDecision) -> dict[str, Any]:
         "lead_cnt": position.lead_count,
         "trail_cnt": position.trail_count,
         "deadline_cnt": decision.deadline_count,
+        "plc_index": decision.plc_index,
     }
     return record | {name: value for name, value in known.items() if value is not None}
 

@@ -19,11 +19,11 @@ from edge_sorter.clock import Clock, stopwatch_ns
 from edge_sorter.config import Config
 from edge_sorter.detect import Detector
 from edge_sorter.errors import EngineError
-from edge_sorter.events import EncoderCount, LineEvent, Thresholds
+from edge_sorter.events import EncoderCount, Flush, LineEvent, Thresholds
 from edge_sorter.identify import CodeReader, Identifier
 from edge_sorter.line_input import EventList, Inputs, LineInput
 from edge_sorter.plc.publisher import Publisher, PublishResult, Vitals
-from edge_sorter.sort import Router, SortPlan
+from edge_sorter.sort import Router, SortPlan, open_items
 from edge_sorter.track import Tracker
 from edge_sorter.types import Blind, Box, CodeRead, Detections, Frame, SortDecision, Step, Track
 from edge_sorter.video import HealthMonitor
@@ -66,6 +66,7 @@ class Pipeline:
             image_size_px=image_size_px,
             view_xyxy_px=_view_px(config.detect.crop, image_size_px),
         )
+        self.items = open_items(config.belt.photo_eye, belt=self.belt)
         self.router = Router(
             config.sort,
             plan=plan,
@@ -74,6 +75,7 @@ class Pipeline:
             boot_id=boot_id,
             classes=classes,
             flush_at_start=config.flushes_at_start,
+            items=self.items,
         )
 
     def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
@@ -127,6 +129,8 @@ class Pipeline:
         tracks = self.tracker.update(detections, travel_mm=travel_mm)
         if self._encoder is not None:
             self.trouble = self._encoder.look(tracks, at_ns=at_ns)
+        if self.trouble is None and self.items is not None and self.items.mismatched:
+            self.trouble = "MISMATCH_FLUSH"
         marks.append(stopwatch_ns())
         reads = read(tracks)
         parcels = self.identifier.update(tracks, reads)
@@ -134,6 +138,8 @@ class Pipeline:
         decisions = self.router.update(
             parcels, captured_ns=at_ns, travel_mm=travel_mm, degraded=self.trouble is not None
         )
+        if self.items is not None and self.items.take_mismatch():
+            decisions += self.router.hear(Flush(at_ns, "MISMATCH_FLUSH"))
         marks.append(stopwatch_ns())
         spent = stage_ns if stage_ns is not None else {}
         spent |= {name: marks[i + 1] - marks[i] for i, name in enumerate(("track", "identify", "sort"))}

@@ -172,6 +172,7 @@ PARCEL_FLAGS = {
     "OVER_HEIGHT": "higher than the line takes",
     "SKEW": "lies askew",
     "TOUCHES_EDGE": "the newest look cut it off at the edge of the view",
+    "UNEXPECTED": "the PLC's photo-eye did not see it",
     "WET": "wet or leaking",
 }
 """Every flag a parcel may carry and what it means; sort plans are checked against it."""
@@ -237,6 +238,7 @@ class Reason(str, Enum):
     RECIRC_LIMIT = "RECIRC_LIMIT"
     CUTOFF_PASSED = "CUTOFF_PASSED"
     STOP_FLUSH = "STOP_FLUSH"
+    MISMATCH_FLUSH = "MISMATCH_FLUSH"
     RESTART_FLUSH = "RESTART_FLUSH"
     LATE = "LATE"
     DEGRADED_MODE = "DEGRADED_MODE"
@@ -284,6 +286,7 @@ class SortDecision:
         captured_ns: Time of the frame that completed the crossing.
         deadline_ns: Latest time a divert may still be sent, on the source's clock.
         deadline_count: The same as the encoder's count, which a standing belt does not reach; None without one.
+        plc_index: The PLC's own number of the parcel, or None.
     """
 
     parcel_uid: str
@@ -306,6 +309,7 @@ class SortDecision:
     captured_ns: int
     deadline_ns: int
     deadline_count: int | None = None
+    plc_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ def decision_message(
         seq=decision.seq & 0xFFFFFFFF,
         parcel_uid=decision.parcel_uid,
         rev=decision.rev,
+        plc_index=decision.plc_index,
         lane=decision.lane,
         alt=decision.alternates,
         action=decision.action,

@@ -5,12 +5,14 @@ from edge_sorter.sort.deadline import budget_ms, deadline_ns
 from edge_sorter.sort.plan import Explained, SortPlan, check_plan, load_plan
 from edge_sorter.sort.plan_parts import Lane, Rule
 from edge_sorter.sort.plan_switch import PlanStatus
+from edge_sorter.sort.plc_items import PlcItems, open_items
 from edge_sorter.sort.router import Router
 
 __all__ = [
     "Explained",
     "Lane",
     "PlanStatus",
+    "PlcItems",
     "Router",
     "RouterCounts",
     "Rule",
@@ -19,4 +21,5 @@ __all__ = [
     "check_plan",
     "deadline_ns",
     "load_plan",
+    "open_items",
 ]

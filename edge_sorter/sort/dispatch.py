@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from edge_sorter.belt import BeltMotion
+from edge_sorter.belt.items import Claim
 from edge_sorter.config import SortSection
-from edge_sorter.events import LaneReport, LineEvent, PlanOffer, Thresholds, WallTime
+from edge_sorter.events import LaneReport, LineEvent, PlanOffer, PlcItem, Thresholds, WallTime
 from edge_sorter.sort.counts import RouterCounts
 from edge_sorter.sort.deadline import Deadline, deadline_by_travel, deadline_ns, renewed
 from edge_sorter.sort.in_flight import InFlight, Sent
@@ -24,6 +25,7 @@ from edge_sorter.sort.lane_choice import Verdict, choose, too_late
 from edge_sorter.sort.plan import SortPlan
 from edge_sorter.sort.plan_parts import Lane
 from edge_sorter.sort.plan_switch import PlanSwitch
+from edge_sorter.sort.plc_items import PlcItems
 from edge_sorter.sort.rounds import Rounds
 from edge_sorter.sort.verdict import Evidence, Wish, judge, to_exception
 from edge_sorter.types import BeltPosition, Reason, SortDecision
@@ -42,6 +44,7 @@ class Arrival(NamedTuple):
         speed_mm_s: How fast it goes, or None when unknown.
         position: Where it is.
         crossed_mm: Belt travel when it crossed, or None without an encoder.
+        plc_index: The PLC's number of it, or None.
     """
 
     evidence: Evidence
@@ -50,6 +53,7 @@ class Arrival(NamedTuple):
     speed_mm_s: float | None
     position: BeltPosition
     crossed_mm: float | None = None
+    plc_index: int | None = None
 
 
 class _Passed(NamedTuple):
@@ -73,7 +77,9 @@ class Dispatch:
         counts: RouterCounts,
         classes: tuple[str, ...] | None = None,
         calibrated: bool = True,
+        items: PlcItems | None = None,
     ) -> None:
+        self._items = items
         self.plans = PlanSwitch(plan, classes=classes, calibrated=calibrated)
         self.board = LaneBoard(section.lane_states)
         self._section = section
@@ -89,7 +95,40 @@ class Dispatch:
         self._seq = 0
 
     def decide(self, arrival: Arrival) -> tuple[SortDecision, ...]:
-        """Return the decision on a parcel, after the revisions it leads to."""
+        """Return the decision on a parcel, after the revisions it leads to.
+
+        None at all on one that was decided before as an item of the PLC that no camera had seen.
+        """
+        if self._items is not None:
+            claim = self._items.claim(arrival.position, at_ns=arrival.captured_ns)
+            if claim.missed and self._items.section.unseen == "exception":
+                self._counts.split_suppressed += 1
+                return ()
+            arrival = self._claimed(arrival, claim, self._items.section.unexpected)
+        return self._decide(arrival)
+
+    def _claimed(self, arrival: Arrival, claim: Claim, unexpected: str) -> Arrival:
+        evidence = arrival.evidence
+        if claim.unexpected:
+            flags = tuple(sorted({*evidence.parcel.flags, "UNEXPECTED"}))
+            evidence = evidence._replace(parcel=replace(evidence.parcel, flags=flags))
+            if unexpected == "exception":
+                evidence = evidence._replace(flushed=evidence.flushed or Reason.UNEXPECTED)
+        return arrival._replace(evidence=evidence, plc_index=claim.plc_index)
+
+    def _unseen(self, at_ns: int) -> tuple[SortDecision, ...]:
+        """Decide about items of the PLC that no camera saw, where that is asked for."""
+        decisions: list[SortDecision] = []
+        for item in () if self._items is None else self._items.take_missed(at_ns):
+            if self._items is None or self._items.section.unseen != "exception":
+                continue
+            evidence = Evidence(item.parcel, flushed=Reason.TRACK_LOST)
+            speed_mm_s = self._motion.speed_mm_s(at_ns)
+            arrival = Arrival(evidence, at_ns, at_ns, speed_mm_s, item.position, item.crossed_mm, item.plc_index)
+            decisions += self._decide(arrival)
+        return tuple(decisions)
+
+    def _decide(self, arrival: Arrival) -> tuple[SortDecision, ...]:
         plan, at_ns = self.plans.active, arrival.captured_ns
         facts = plan.facts(arrival.evidence.parcel)
         wish = judge(
@@ -118,6 +157,8 @@ class Dispatch:
             return self._leave({event.lane}, event.at_ns)
         if isinstance(event, PlanOffer):
             self.plans.offer(event)
+        elif isinstance(event, PlcItem) and self._items is not None:
+            self._items.hear(event)
         elif isinstance(event, WallTime):
             self._wall = event
         elif isinstance(event, Thresholds):
@@ -136,7 +177,8 @@ class Dispatch:
             self.plans.tick(at_ns, gap=gap())
         silent = self.board.silent(self._in_flight.lanes(), since_ns=self._looked_ns, at_ns=at_ns)
         self._looked_ns = at_ns
-        return self._leave(set(silent), at_ns) if silent else ()
+        unseen = self._unseen(at_ns)
+        return (*unseen, *self._leave(set(silent), at_ns)) if silent else unseen
 
     def flush(self, at_ns: int, reason: Reason) -> tuple[SortDecision, ...]:
         """Send every decided parcel that is still ahead of its diverter to the exception lane."""
@@ -207,6 +249,7 @@ class Dispatch:
             captured_ns=at_ns,
             deadline_ns=until.at_ns,
             deadline_count=self._count_at(until),
+            plc_index=arrival.plc_index,
         )
         if not late:
             self._in_flight.add(Sent(decision, wish, plan, arrival.crossed_mm, arrival.speed_mm_s, until))

@@ -13,7 +13,15 @@ from edge_sorter.types import Reason
 
 STOPPED = frozenset({"STOPPING", "STOPPED", "ABORTING", "ABORTED", "CLEARING"})
 REASONS = frozenset(
-    {Reason.STOP_FLUSH, Reason.RESTART_FLUSH, Reason.DEGRADED_MODE, Reason.MANUAL, Reason.TRACK_LOST, Reason.UNEXPECTED}
+    {
+        Reason.STOP_FLUSH,
+        Reason.RESTART_FLUSH,
+        Reason.MISMATCH_FLUSH,
+        Reason.DEGRADED_MODE,
+        Reason.MANUAL,
+        Reason.TRACK_LOST,
+        Reason.UNEXPECTED,
+    }
 )
 
 

@@ -33,6 +33,7 @@ from edge_sorter.sort.path import Path
 from edge_sorter.sort.place import met_before, position_of, sweep
 from edge_sorter.sort.plan import SortPlan
 from edge_sorter.sort.plan_switch import PlanStatus
+from edge_sorter.sort.plc_items import PlcItems
 from edge_sorter.sort.taken import Taken
 from edge_sorter.sort.verdict import Evidence
 from edge_sorter.types import Parcel, Reason, SortDecision, TrackState
@@ -54,6 +55,7 @@ class Router:
         boot_id: str,
         classes: tuple[str, ...] | None = None,
         flush_at_start: bool = False,
+        items: PlcItems | None = None,
     ) -> None:
         self.counts = RouterCounts()
         self._section = section
@@ -67,6 +69,7 @@ class Router:
             counts=self.counts,
             classes=classes,
             calibrated=belt.map is not None,
+            items=items,
         )
         self._flush_watch = FlushWatch(section)
         self._flush_at_start = flush_at_start
