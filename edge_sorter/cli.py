@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from edge_sorter import __version__
 from edge_sorter.accept import accept
 from edge_sorter.errors import EdgeSorterError
+from edge_sorter.plan_command import app as plan_app
 from edge_sorter.plc.gateway.commands import app as gateway_app
 from edge_sorter.service.calibrate_command import calibrate
 from edge_sorter.service.command import doctor
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 
 app.add_typer(gateway_app, name="gateway")
+app.add_typer(plan_app, name="plan")
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", metavar="FILE", help="Configuration of the line, e.g. configs/demo/line.yaml")

@@ -21,6 +21,7 @@ Loc = tuple[str | int, ...]
 
 MAX_BYTES = 1_000_000
 """No hand-written file is near this; a larger one is somebody's mistake."""
+MAX_DEPTH = 32
 
 
 class Section(BaseModel):
@@ -91,8 +92,13 @@ def _parse(path: Path, what: str) -> tuple[yaml.Node | None, Any]:
     except OSError as error:
         raise ConfigError(f"{what} {path} cannot be read: {error.strerror}") from None
     try:
+        odd = _odd_structure(text)
+        if odd is not None:
+            raise ConfigError(f"{what} {path}: {odd}")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.load(text, Loader=yaml.SafeLoader)
+    except ValueError as error:  # a number of thousands of digits, a date that no calendar has
+        raise ConfigError(f"{what} {path} is not valid YAML: {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -103,6 +109,19 @@ def _parse(path: Path, what: str) -> tuple[yaml.Node | None, Any]:
     if duplicates:
         raise ConfigError(f"{what} {path} gives a key twice", problems=duplicates)
     return node, data
+
+
+def _odd_structure(text: str) -> str | None:
+    """Return why a file is not read at all: nine short lines of aliases can stand for a billion values."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.AliasEvent):
+            return f"line {line}: aliases (*{event.anchor}) are not read; write the value out"
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            return f"line {line}: nested more than {MAX_DEPTH} levels deep"
+    return None
 
 
 def _duplicate_keys(node: yaml.Node | None, prefix: str = "") -> list[str]:

@@ -61,6 +61,9 @@ class Condition(Protocol):
     def why_not(self, facts: Facts) -> str:
         """Say why a parcel does not meet it."""
 
+    def words(self) -> str:
+        """Say what is asked, as short as a table needs it."""
+
     def apart(self, other: Any) -> bool:
         """Tell whether no parcel can meet both."""
 
@@ -81,6 +84,9 @@ class ClassIs:
     def why_not(self, facts: Facts) -> str:
         return f"class is {facts.parcel.class_name}, not {' or '.join(self.names)}"
 
+    def words(self) -> str:
+        return f"class {' | '.join(self.names)}"
+
     def apart(self, other: ClassIs) -> bool:
         return not set(self.names) & set(other.names)
 
@@ -100,6 +106,9 @@ class FlagsAny:
 
     def why_not(self, facts: Facts) -> str:
         return f"none of the flags {', '.join(self.names)}"
+
+    def words(self) -> str:
+        return f"flags {' | '.join(self.names)}"
 
     def apart(self, other: FlagsAny) -> bool:
         return False  # a parcel may carry both
@@ -129,6 +138,11 @@ class SizeIn:
         if self.low is not None and value < self.low:
             return f"{self.about} {value:.0f} is below {self.low:g}"
         return f"{self.about} {value:.0f} is not below {self.high:g}"
+
+    def words(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.about} from {self.low:g}" if self.high is None else f"{self.about} below {self.high:g}"
+        return f"{self.about} {self.low:g} to {self.high:g}"
 
     def spans(self) -> list[tuple[float, float]]:
         """Return from where to where a measure may be."""
@@ -163,6 +177,9 @@ class KeyLike:
             return f"no {self.about} was read"
         return f"{self.about} is {value}, not {' or '.join(map(show_start, self.starts))}"
 
+    def words(self) -> str:
+        return f"{self.about} {' | '.join(map(show_start, self.starts))}"
+
     def spans(self) -> list[tuple[str, str]]:
         """Return from where to where, in the order of texts, a value may be."""
         return [(start.low, start.high if start.whole else start.high + LAST_TEXT) for start in self.starts]
@@ -187,6 +204,9 @@ class AnyCode:
     def why_not(self, facts: Facts) -> str:
         return "no code was read" if self.read else "a code was read"
 
+    def words(self) -> str:
+        return "a code was read" if self.read else "no code was read"
+
     def apart(self, other: AnyCode) -> bool:
         return self.read != other.read
 
@@ -210,6 +230,15 @@ class CodeLike:
 
     def why_not(self, facts: Facts) -> str:
         return "no code matches" if facts.parcel.codes else "no code was read"
+
+    def words(self) -> str:
+        code = self.code
+        parts = ["code", *(code.symbology or ())]
+        parts += [f"({code.ai})"] if code.ai else []
+        parts += [f"{prefix}*" for prefix in code.prefix or ()]
+        parts += ["..".join(code.range)] if code.range else []
+        parts += [f"/{code.regex}/"] if code.regex else []
+        return " ".join(parts)
 
     def apart(self, other: CodeLike) -> bool:
         a, b = self.code, other.code

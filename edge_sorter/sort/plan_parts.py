@@ -122,9 +122,9 @@ class When(Section):
             asked.append(CodeLike(self.code))
         return {condition.about: condition for condition in asked}
 
-    def met(self, facts: Facts) -> bool:
-        """Tell whether a parcel meets all conditions."""
-        return all(condition.met(facts) for condition in self.conditions.values())
+    def words(self) -> str:
+        """Say what is asked."""
+        return ", ".join(condition.words() for condition in self.conditions.values()) or "everything"
 
     def unmet(self, facts: Facts) -> str | None:
         """Return the first condition the parcel does not meet, in words, or None when it meets all."""

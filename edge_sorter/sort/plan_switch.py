@@ -9,14 +9,16 @@ plan. One without lanes takes over the active ones.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from edge_sorter.errors import ConfigError
 from edge_sorter.events import PlanOffer
 from edge_sorter.sort.plan import SortPlan, check_plan
 
 ERRORS_KEPT = 20
+ERROR_LENGTH = 300
 FROM_WIRE = "mqtt"
 
 
@@ -27,7 +29,8 @@ class PlanStatus:
     Attributes:
         at_ns: When that was.
         active: Name of the plan that decides.
-        offered: Name of the offered one, or its id where it was not good enough to get a name; None before any.
+        offered: Name of the offered one; its id where it was not good enough to get a name, and None where it has
+            not even that.
         result: "ACTIVE", "WAITING" or "REJECTED".
         errors: All mistakes of a rejected plan, at most `ERRORS_KEPT`.
     """
@@ -63,8 +66,8 @@ class PlanSwitch:
             _check_against(active, plan, event)
         except ConfigError as error:
             problems = error.problems or (str(error),)
-            offered = str(event.document.get("id", "?"))[:32]
-            self.status = PlanStatus(event.at_ns, active.name, offered, "REJECTED", problems[:ERRORS_KEPT])
+            told = tuple(problem[:ERROR_LENGTH] for problem in problems[:ERRORS_KEPT])
+            self.status = PlanStatus(event.at_ns, active.name, _id_of(event.document), "REJECTED", told)
             return
         self._waiting = (plan, event)
         self.status = PlanStatus(event.at_ns, active.name, plan.name, "WAITING")
@@ -90,6 +93,11 @@ class PlanSwitch:
             self.active = self._waiting[0]
             self._waiting = None
             self.status = PlanStatus(at_ns, self.active.name, self.active.name, "ACTIVE")
+
+
+def _id_of(document: dict[str, Any]) -> str | None:
+    found = document.get("id")
+    return found if isinstance(found, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}", found) else None
 
 
 def _check_against(active: SortPlan, plan: SortPlan, event: PlanOffer) -> None:

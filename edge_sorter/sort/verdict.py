@@ -73,7 +73,7 @@ def judge(
     doubt = _undivertable(evidence, section)
     if doubt is not None:
         return to_exception(plan, doubt)
-    hazard = next((rule for rule in plan.hazard_rules if rule.when.met(facts)), None)
+    hazard = next((rule for rule in plan.hazard_rules if rule.when.unmet(facts) is None), None)
     if hazard is not None:
         return _by_rule(plan, hazard, local_s)
     doubt = _over_limits(facts, section) or _unsure(evidence, facts, plan=plan, section=section)
