@@ -20,9 +20,10 @@ from edge_sorter.sort.verdict import Evidence, judge
 from edge_sorter.types import PARCEL_FLAGS, Code, Reason
 
 LANES = ["L1", "L2", "L3", "L4"]
+PLACES_MM = [1500, 2500, 600, 5000]
 ENDS = [*LANES, "NR", "HOSP"]
 ALL = [
-    *({"id": name, "plc": number} for number, name in enumerate(LANES)),
+    *({"id": name, "plc": plc, "divert_mm": mm} for plc, (name, mm) in enumerate(zip(LANES, PLACES_MM, strict=True))),
     {"id": "NR", "plc": 98, "kind": "default"},
     {"id": "HOSP", "plc": 99, "kind": "exception"},
 ]
