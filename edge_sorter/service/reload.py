@@ -25,8 +25,8 @@ from edge_sorter.sort import load_plan
 
 log = logging.getLogger(__name__)
 
-RELOADABLE = (("detect", "confidence"), ("sort", "min_hits"), ("sort", "min_class_confidence"))
-"""What a reload changes besides the content of the plan file."""
+RELOADABLE = (("sort", "plan"), ("detect", "confidence"), ("sort", "min_hits"), ("sort", "min_class_confidence"))
+"""What a reload changes; of the plan its content, too."""
 
 
 class Reload:

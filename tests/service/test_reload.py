@@ -98,6 +98,14 @@ def test_plan_and_thresholds(line):
     assert line.told == ["reloaded"]
 
 
+def test_another_plan_file_needs_no_restart(line):
+    line.plan.rename(line.plan.with_name("summer.yaml"))
+    line.values["sort"]["plan"] = "summer.yaml"
+    line.write()
+    assert line.events()[0].source.endswith("summer.yaml")
+    assert line.told == ["reloaded"]
+
+
 def test_without_a_threshold_the_models_own_counts_again(line):
     assert line.events()[1].confidence == 0.55
 

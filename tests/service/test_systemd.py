@@ -217,6 +217,55 @@ def test_a_loop_that_hangs_in_a_stage_is_killed_and_decides_again_within_ten_sec
     machine.run(f"rm -r {drop_in} && systemctl daemon-reload && systemctl restart {UNIT}")
 
 
+def test_reload_takes_a_new_plan_and_keeps_the_process(machine):
+    before = show(machine, "MainPID", "NRestarts")
+    machine.run(f"cp {CURRENT}/share/configs/demo/plan.yaml /etc/edge-sorter/line01/plan.yaml")
+    machine.run("sed -i 's/^id: demo/id: summer/' /etc/edge-sorter/line01/plan.yaml")
+    machine.run(f"sed -i 's#plan: .*#plan: plan.yaml#' {LINE} && systemctl reload {UNIT}")
+    machine.until(f"journalctl -u {UNIT} | grep -q 'reloaded: plan plan.yaml'")
+    topic = "+/+/+/+/+/edge_sorter/v1/decision"
+    machine.until(
+        f"timeout 30 mosquitto_sub -p {BROKER_PORT} -t '{topic}' -C 1 | grep -q '\"plan\":\"summer#'", timeout_s=60
+    )
+    machine.run(f"sed -i 's/to: L03/to: NOWHERE/' /etc/edge-sorter/line01/plan.yaml && systemctl reload {UNIT}")
+    machine.until(f"journalctl -u {UNIT} -p err | grep -q NOWHERE")
+    decides(machine)
+    assert show(machine, "MainPID", "NRestarts") == before
+    machine.run("sed -i 's/to: NOWHERE/to: L03/' /etc/edge-sorter/line01/plan.yaml")
+
+
+def test_journald_gets_levels(machine):
+    told = machine.run(f"journalctl -u {UNIT} -o json --no-pager").stdout.splitlines()
+    levels = {entry["PRIORITY"] for entry in map(json.loads, told) if "live: ready:" in str(entry["MESSAGE"])}
+    assert levels == {"6"}
+    assert "live: ready:" not in machine.run(f"journalctl -u {UNIT} -p warning --no-pager", check=False).stdout
+
+
+def test_the_doctor_finds_the_running_line_well(machine):
+    said = machine.run(f"runuser -u edge-sorter -- edge-sorter doctor --json -c {LINE}").stdout
+    parts = {finding["part"]: finding for finding in json.loads(said)["findings"]}
+    assert parts["running line"]["verdict"] == "ok"
+    assert (parts["broker"]["verdict"], parts["computes right"]["verdict"]) == ("ok", "ok")
+    decides(machine)
+
+
+def test_a_burst_of_failures_rests_and_is_tried_again(machine):
+    """Ten failures in a row, then a rest (here two seconds instead of sixty), then it is there again by itself."""
+    broken, hurry = f"/run/systemd/system/{UNIT}.service.d", "/run/systemd/system/edge-sorter-retry@.service.d"
+    machine.run(f"mkdir -p {broken} {hurry}")
+    machine.run(f"printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' > {broken}/broken.conf")
+    machine.run(
+        f"(echo '[Service]'; echo ExecStart=; grep ^ExecStart= /etc/systemd/system/edge-sorter-retry@.service"
+        f" | sed 's/sleep 60/sleep 2/') > {hurry}/hurry.conf && systemctl daemon-reload"
+    )
+    machine.run(f"systemctl restart {UNIT}", check=False)
+    machine.until(f"journalctl -u {UNIT} | grep -q 'Start request repeated too quickly'", timeout_s=60)
+    machine.run(f"rm -r {broken} && systemctl daemon-reload")
+    machine.until(f"systemctl is-active --quiet {UNIT}", timeout_s=60)
+    decides(machine)
+    machine.run(f"rm -r {hurry} && systemctl daemon-reload")
+
+
 def test_sigterm_is_a_clean_end(machine):
     machine.run(f"systemctl stop {UNIT}")
     assert show(machine, "Result", "ExecMainStatus") == ["success", "0"]
