@@ -170,15 +170,6 @@ class TrackSection(Section):
     min_iou: Fraction = Field(0.2, description="overlap of predicted and measured box that may match")
 
 
-class ScannerSection(Section):
-    """An external scanner, scale or dimensioner whose reads (scan/read) are given to parcels by encoder position."""
-
-    at_mm: float = Field(description="belt coordinate of its trigger along travel")
-    window_mm: float = Field(
-        100.0, gt=0, description="a read this far outside a parcel may still be its; never over half the gap"
-    )
-
-
 class IdentifySection(Section):
     """How the evidence of a track becomes one parcel."""
 
@@ -186,9 +177,6 @@ class IdentifySection(Section):
     symbologies: tuple[str, ...] = Field(("Code128", "QRCode", "DataMatrix"), description="formats to look for")
     code_pattern: str | None = Field(None, description="regular expression a code must match to count")
     code_votes: int = Field(2, ge=1, description="frames that must agree on a code")
-    scanners: dict[str, ScannerSection] = Field(
-        {}, description="external scanners by name: `at_mm` of the trigger, `window_mm` (100); need an encoder"
-    )
 
 
 class TimingSection(Section):
@@ -265,6 +253,15 @@ class TlsSection(Section):
     key_file: Path | None = Field(None, description="its private key")
 
 
+class OutboxSection(Section):
+    """Where parcel records wait for the broker and stay as the audit trail."""
+
+    path: Path | None = Field(
+        None, description="SQLite file; default: outbox.sqlite in $STATE_DIRECTORY of the service, else memory only"
+    )
+    max_mb: float = Field(256.0, ge=1, description="a larger file loses its oldest records, forwarded ones first")
+
+
 class PlcSection(Section):
     """The broker that carries decisions to the PLC gateway."""
 
@@ -278,6 +275,17 @@ class PlcSection(Section):
     keepalive_s: int = Field(5, ge=1, le=600, description="MQTT keepalive; the heartbeat is what the PLC watches")
     connect_timeout_s: float = Field(5.0, gt=0, description="a broker that is silent for longer fails the start")
     heartbeat_hz: float = Field(10.0, gt=0, le=50, description="heartbeats a second")
+    gateway: Literal["none", "required"] = Field(
+        "none", description="required: a gateway beats and acknowledges; without it for 1 s nothing is sent (HOLD)"
+    )
+    confirms: Literal["none", "required"] = Field(
+        "none", description="required: lanes confirm what arrives; a parcel without is UNVERIFIED"
+    )
+    confirm_after_s: dict[str, float] = Field(
+        {}, description="lane to longest time from decision line to its eye; default: worked out from the deadline"
+    )
+    kpi_s: float = Field(10.0, gt=0, description="seconds between two kpi messages")
+    outbox: OutboxSection = OutboxSection()
 
 
 class JournalSection(Section):
@@ -361,12 +369,6 @@ class Config(Section):
         return self.video.source is not None and not is_file_source(self.video.source)
 
     @model_validator(mode="after")
-    def _scanners_have_an_encoder(self) -> Config:
-        if self.identify.scanners and self.belt.encoder is None:
-            raise ValueError("identify.scanners need belt.encoder: a read is given to a parcel by counts")
-        return self
-
-    @model_validator(mode="after")
     def _decision_comes_after_confirmation(self) -> Config:
         if self.sort.min_hits < self.track.confirm_hits:
             raise ValueError("sort.min_hits must be at least track.confirm_hits: unconfirmed tracks never decide")
@@ -418,6 +420,7 @@ def _resolve(config: Config, base: Path) -> Config:
                 update={
                     "password_file": at(config.plc.password_file),
                     "tls": all_at(config.plc.tls, "ca_file", "cert_file", "key_file"),
+                    "outbox": all_at(config.plc.outbox, "path"),
                 }
             ),
             "service": config.service.model_copy(

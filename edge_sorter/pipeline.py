@@ -19,8 +19,8 @@ from edge_sorter.clock import Clock, stopwatch_ns
 from edge_sorter.config import Config
 from edge_sorter.detect import Detector
 from edge_sorter.errors import EngineError
-from edge_sorter.events import EncoderCount, Flush, LineEvent, ScannerRead, Thresholds
-from edge_sorter.identify import CodeReader, Identifier, ScannerReads
+from edge_sorter.events import EncoderCount, Flush, LineEvent, Thresholds
+from edge_sorter.identify import CodeReader, Identifier
 from edge_sorter.line_input import EventList, Inputs, LineInput
 from edge_sorter.plc.publisher import Publisher, PublishResult, Vitals
 from edge_sorter.sort import Router, SortPlan, open_items
@@ -67,7 +67,6 @@ class Pipeline:
             view_xyxy_px=_view_px(config.detect.crop, image_size_px),
         )
         self.items = open_items(config.belt.photo_eye, belt=self.belt)
-        self.scanned = self._open_scanned(config)
         self.router = Router(
             config.sort,
             plan=plan,
@@ -79,13 +78,6 @@ class Pipeline:
             items=self.items,
         )
 
-    def _open_scanned(self, config: Config) -> ScannerReads | None:
-        motion, belt_map = self.belt.motion, self.belt.map
-        if not isinstance(motion, EncoderMotion) or belt_map is None:
-            return None
-        span_of = None if self.items is None else self.items.book.span_of
-        return ScannerReads(config.identify, motion=motion, belt_map=belt_map, span_of=span_of)
-
     def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
         """Take what the line told, in the order of arrival, and return decisions that change because of it."""
         if isinstance(event, EncoderCount):
@@ -93,10 +85,6 @@ class Pipeline:
                 self.belt.motion.feed(event.at_ns, event.count)
             if self._encoder is not None:
                 self._encoder.stated(event.mm_per_count)
-            return ()
-        if isinstance(event, ScannerRead):
-            if self.scanned is not None:
-                self.scanned.hear(event)
             return ()
         if isinstance(event, Thresholds):
             self.tracker.high_confidence = event.confidence
@@ -146,8 +134,6 @@ class Pipeline:
         marks.append(stopwatch_ns())
         reads = read(tracks)
         parcels = self.identifier.update(tracks, reads)
-        if self.scanned is not None:
-            parcels = self.scanned.give(parcels, travel_mm=travel_mm)
         marks.append(stopwatch_ns())
         decisions = self.router.update(
             parcels, captured_ns=at_ns, travel_mm=travel_mm, degraded=self.trouble is not None
@@ -301,8 +287,10 @@ class _Pulse:
     def __init__(self) -> None:
         self._last_ns: int | None = None
         self._period_ns: float | None = None
+        self._frames = 0
 
     def beat(self, captured_ns: int) -> None:
+        self._frames += 1
         if self._last_ns is not None:
             period_ns = captured_ns - self._last_ns
             self._period_ns = period_ns if self._period_ns is None else 0.9 * self._period_ns + 0.1 * period_ns
@@ -312,6 +300,7 @@ class _Pulse:
         return Vitals(
             fps=round(1e9 / self._period_ns, 1) if self._period_ns else None,
             frame_age_ms=None if self._last_ns is None else round((now_ns - self._last_ns) / 1e6, 1),
+            frames=self._frames,
         )
 
 

@@ -7,6 +7,7 @@ what happened; all else is done by the thread that owns the connection.
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 import sys
@@ -27,6 +28,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edge_sorter.clock import stopwatch_ns
 from edge_sorter.config import PlcSection
 from edge_sorter.errors import PlcError
+
+log = logging.getLogger(__name__)
 
 Version = Literal["5", "3.1.1"]
 
@@ -113,6 +116,7 @@ class Connection:
         self._answer = threading.Event()
         self._over = threading.Event()
         self._acked = threading.Event()
+        self._subscribing: dict[int, str] = {}
         self._client = self._make_client(will)
 
     @property
@@ -217,6 +221,7 @@ class Connection:
         client.on_disconnect = self._ended
         client.on_publish = self._published
         client.on_message = self._received
+        client.on_subscribe = self._subscribed
         return client
 
     # From here on: called in paho's thread. They note, and wake the owner.
@@ -234,17 +239,30 @@ class Connection:
             self.problem = f"the broker refuses: {str(reason).lower()}"
         else:
             self._subscribe(client)
-            self._phase = Phase.UP
-            self._answer.set()
+            self._up_when_subscribed()
 
     def _subscribe(self, client: Client) -> None:
-        for topic in self._identity.subscriptions:
-            client.subscribe(topic, qos=1)
-        for topic in self._identity.not_own:
-            if self.version == "5":
-                client.subscribe(topic, options=SubscribeOptions(qos=1, noLocal=True))
+        five = self.version == "5"
+        for topic in (*self._identity.subscriptions, *self._identity.not_own):
+            if five:
+                wish = SubscribeOptions(qos=1, noLocal=topic in self._identity.not_own)
+                _, mid = client.subscribe(topic, options=wish)
             else:
-                client.subscribe(topic, qos=1)
+                _, mid = client.subscribe(topic, qos=1)
+            if mid is not None:
+                self._subscribing[mid] = topic
+
+    def _subscribed(self, _client: Client, _userdata: Any, mid: int, reasons: Any, _properties: Any) -> None:
+        topic = self._subscribing.pop(mid, "")
+        if any(reason.is_failure for reason in reasons):
+            log.error("the broker does not let us read %s; check its access list", topic)
+        self._up_when_subscribed()
+
+    def _up_when_subscribed(self) -> None:
+        """Only who hears is up: what is said between CONNECT and SUBSCRIBE would be lost and nobody would know."""
+        if not self._subscribing and self._phase is Phase.OPENING and not self.problem:
+            self._phase = Phase.UP
+            self._answer.set()
 
     def _never_connected(self, client: Client, _userdata: Any) -> None:
         error = sys.exc_info()[1]  # paho calls this from its except block and tells the cause in no other way

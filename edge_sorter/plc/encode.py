@@ -27,9 +27,16 @@ _NO_WORD = re.compile(r"[^A-Z0-9_]")
 
 
 def decision_message(
-    decision: SortDecision, *, clock: Clock, published_ns: int, boot_id: str, model: str | None, replay: bool
+    decision: SortDecision,
+    *,
+    clock: Clock,
+    published_ns: int,
+    boot_id: str,
+    model: str | None,
+    replay: bool,
+    seq: int | None = None,
 ) -> DecisionMessage:
-    """Build the message of one decision.
+    """Build the message of one decision, small enough for a PLC.
 
     Args:
         decision: What was decided.
@@ -38,11 +45,31 @@ def decision_message(
         boot_id: Id of this run.
         model: "<name>#<hash>" of the detector.
         replay: Whether recorded video drives this run; a live gateway must refuse such a message.
+        seq: Number of the message among those sent; None takes the decision's own, which also counts unsent ones.
     """
+    seq = decision.seq if seq is None else seq
+    return _fit(
+        whole_message(
+            decision, clock=clock, published_ns=published_ns, boot_id=boot_id, model=model, replay=replay, seq=seq
+        )
+    )
+
+
+def whole_message(
+    decision: SortDecision,
+    *,
+    clock: Clock,
+    published_ns: int,
+    boot_id: str,
+    model: str | None,
+    replay: bool,
+    seq: int,
+) -> DecisionMessage:
+    """Build the message of one decision with everything known of the parcel, whatever its size."""
     confidence = _share(decision.confidence)
-    message = DecisionMessage(
+    return DecisionMessage(
         boot_id=boot_id,
-        seq=decision.seq & 0xFFFFFFFF,
+        seq=seq & 0xFFFFFFFF,
         parcel_uid=decision.parcel_uid,
         rev=decision.rev,
         plc_index=decision.plc_index,
@@ -53,7 +80,7 @@ def decision_message(
         rule=decision.rule or None,
         plan=decision.plan or None,
         pos=_position(decision.position),
-        dim_mm=_dimensions(decision),
+        dim_mm=None if decision.size_mm is None else Dimensions(l=_mm(decision.size_mm[0]), w=_mm(decision.size_mm[1])),
         codes=tuple(CodeItem(sym=code.symbology, text=code.text, n=code.frames) for code in decision.codes),
         cls=ClassItem(name=decision.class_name, conf=confidence) if decision.class_name else None,
         flags=tuple(_word(flag) for flag in decision.flags),
@@ -67,7 +94,6 @@ def decision_message(
         model=model or None,
         replay=replay,
     )
-    return _fit(message)
 
 
 def _fit(message: DecisionMessage) -> DecisionMessage:
@@ -88,13 +114,6 @@ def _fit(message: DecisionMessage) -> DecisionMessage:
         else:
             break
     return message
-
-
-def _dimensions(decision: SortDecision) -> Dimensions | None:
-    if decision.size_mm is None and decision.height_mm is None:
-        return None
-    length_mm, width_mm = decision.size_mm or (None, None)
-    return Dimensions(l=_mm(length_mm), w=_mm(width_mm), h=_mm(decision.height_mm))
 
 
 def _position(position: BeltPosition) -> Position:

@@ -205,13 +205,17 @@ class KpiMessage(Message):
     frames: Count = 0
     parcels: Count = 0
     decisions: Count = 0
+    per_minute: Count = Field(0, description="decisions sent in the newest minute")
     by_lane: dict[Name, Count] = {}
     by_reason: dict[Name, Count] = {}
     late: Count = 0
     dropped: dict[Name, Count] = {}
+    outcomes: dict[Name, Count] = Field({}, description="how the stories of parcels ended")
+    answers: dict[Name, Count] = Field({}, description="acknowledgements and confirmations of the PLC, by result")
     rejected: dict[Name, Count] = Field({}, description="incoming messages refused or dropped, by code")
     latency_ms: Percentiles | None = Field(None, description="capture to publish")
     ack_ms: Percentiles | None = Field(None, description="publish to the broker's acknowledgement")
+    plc_ack_ms: Percentiles | None = Field(None, description="publish to the PLC's acknowledgement")
     replay: bool = False
 
 

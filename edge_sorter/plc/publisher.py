@@ -27,6 +27,7 @@ class PublishResult(str, Enum):
     DROPPED_STALLED = "DROPPED_STALLED"
     LATE = "LATE"
     DUPLICATE = "DUPLICATE"
+    WITHHELD = "WITHHELD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Vitals:
     infer_age_ms: float | None = None
     latency_p99_ms: float | None = None
     temperature_c: float | None = None
+    frames: int = 0
 
 
 NO_VITALS = Vitals()

@@ -62,6 +62,11 @@ class Topics:
         return f"{self.prefix}/alarm/{_level(code)}"
 
     @property
+    def alarm_all(self) -> str:
+        """Filter for every alarm."""
+        return f"{self.prefix}/alarm/+"
+
+    @property
     def kpi(self) -> str:
         """Counters and percentiles; QoS 0, retained."""
         return f"{self.prefix}/kpi"

@@ -31,6 +31,7 @@ class AttendedLink:
         self._link, self._status, self._source, self._notify = link, status, source, notify
         self._ready = False
         self._said: tuple[AppState, str | None] = AppState.STARTING, None
+        self._shown: tuple[AppState, str] | None = None
         self._limit: str | None = None
         self._next_peers_ns: int | None = None
 
@@ -44,8 +45,16 @@ class AttendedLink:
         if self._limit is not None and self._said[0] is AppState.RUNNING:
             state, cause = AppState.DEGRADED, self._limit
         self._link.state(state, cause=cause)
-        self._status.told(state, cause=cause)
-        self._notify.status(f"{AppState(state).value}: {cause}" if cause else AppState(state).value)
+        self._show()
+
+    def _show(self) -> None:
+        """Pass on what the link tells, which may be worse than what it was told: paused, or the PLC is silent."""
+        standing = self._link.standing
+        if standing != self._shown:
+            self._shown = standing
+            state, cause = standing
+            self._status.told(state, cause=cause)
+            self._notify.status(state.value if cause == state.value.lower() else f"{state.value}: {cause}")
 
     def limit(self, cause: str) -> None:
         """From now on the line runs, but not as well as it should."""
@@ -59,6 +68,7 @@ class AttendedLink:
     def tick(self, now_ns: int, *, vitals: Vitals = NO_VITALS) -> None:
         """Do what is due on the link, and note that the loop is alive."""
         self._link.tick(now_ns, vitals=vitals)
+        self._show()
         self._status.came_round(now_ns, vitals=vitals)
         self._notify.alive(now_ns)
         if not self._ready and self._link.connected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 
 import pytest
 from mosquitto import Mosquitto, wait_until
@@ -27,12 +28,13 @@ def collect(listener, *, timeout_s=0.5) -> list[Received]:
 
 def test_everything_of_one_sorter_arrives_checked(broker, make_link, make_decision, clock, topics):
     section = PlcSection(port=broker.port)
-    with make_link(broker.port) as link, Listener(section, topics, client_id="gateway") as gateway:
+    with make_link(broker.port, kpi_s=0.01) as link, Listener(section, topics, client_id="gateway") as gateway:
         link.state("RUNNING", cause="test")
         link.info(InfoMessage(boot_id="b", ts="2026-01-01T00:00:00Z", version="0.1.0"))
-        link.kpi(KpiMessage(boot_id="b", ts="2026-01-01T00:00:00Z", frames=3))
         link.tick(clock.now_ns())
         assert link.publish(make_decision(5)) is PublishResult.SENT
+        time.sleep(0.02)
+        link.tick(clock.now_ns())
         received = collect(gateway)
         kinds = {type(item.message) for item in received}
         assert kinds == {StateMessage, InfoMessage, KpiMessage, HeartbeatMessage, DecisionMessage}

@@ -86,7 +86,7 @@ def test_a_listener_sees_what_the_link_says(embedded, make_link, make_decision, 
         link.publish(make_decision(7))
         received = [item.message for item in listener.messages(timeout_s=0.5)]
     decisions = [message for message in received if isinstance(message, DecisionMessage)]
-    assert [message.seq for message in decisions] == [7]
+    assert [message.parcel_uid[-1] for message in decisions] == ["7"]
     assert not listener.rejected
 
 

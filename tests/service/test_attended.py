@@ -18,6 +18,12 @@ class Link(MemoryPublisher):
     """A link in memory, whose connection a test can cut."""
 
     connected, reconnects, acked = True, 2, 7
+    laid_over = None
+
+    @property
+    def standing(self):
+        state, cause = self.states[-1] if self.states else (AppState.STARTING, "start")
+        return self.laid_over or (state, cause or state.value.lower())
 
 
 class Told(Notify):
@@ -50,6 +56,18 @@ def test_everybody_hears_the_same(line):
     assert link.states == [(AppState.RUNNING, None), (AppState.DEGRADED, "CAM_LOST")]
     assert (status.snapshot().state, status.snapshot().cause) == (AppState.DEGRADED, "CAM_LOST")
     assert notify.words == ["STATUS=RUNNING", "STATUS=DEGRADED: CAM_LOST"]
+
+
+def test_what_the_link_makes_of_it_is_what_is_shown(line):
+    attended, link, status, notify = line
+    attended.state("RUNNING")
+    link.laid_over = (AppState.HOLD, "PLC_SILENT")
+    attended.tick(0)
+    assert (status.snapshot().state, status.snapshot().cause) == (AppState.HOLD, "PLC_SILENT")
+    assert "STATUS=HOLD: PLC_SILENT" in notify.words
+    link.laid_over = None
+    attended.tick(1)
+    assert status.snapshot().state is AppState.RUNNING
 
 
 def test_ready_waits_for_the_broker(line):
