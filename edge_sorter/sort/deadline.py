@@ -40,6 +40,13 @@ class Deadline(NamedTuple):
         return travel_mm > self.travel_mm
 
 
+def earlier(one: Deadline, other: Deadline) -> Deadline:
+    """Return the deadline that passes first; by travel where both know theirs."""
+    if one.travel_mm is not None and other.travel_mm is not None:
+        return one if one.travel_mm <= other.travel_mm else other
+    return one if one.at_ns <= other.at_ns else other
+
+
 def overhead_ms(timing: TimingSection) -> float:
     """Return the time between a decision being sent and the diverter having moved, with margin."""
     return timing.actuator_ms + timing.plc_scan_ms + timing.bridge_ms + timing.margin_ms

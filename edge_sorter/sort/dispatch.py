@@ -8,17 +8,17 @@ router's, everything that depends on plan and lanes is here; neither reads a clo
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
 
 from edge_sorter.belt import BeltMotion
 from edge_sorter.belt.items import Claim
 from edge_sorter.config import SortSection
 from edge_sorter.events import LaneReport, LineEvent, PlanOffer, PlcItem, Thresholds, WallTime
+from edge_sorter.sort.arrival import Arrival
 from edge_sorter.sort.counts import RouterCounts
-from edge_sorter.sort.deadline import Deadline, deadline_by_travel, deadline_ns, renewed
+from edge_sorter.sort.deadline import Deadline, deadline_by_travel, deadline_ns, earlier, renewed
+from edge_sorter.sort.followers import Followers, Passed
 from edge_sorter.sort.in_flight import InFlight, Sent
 from edge_sorter.sort.lane_board import LaneBoard
 from edge_sorter.sort.lane_choice import Verdict, choose, too_late
@@ -28,40 +28,7 @@ from edge_sorter.sort.plan_switch import PlanSwitch
 from edge_sorter.sort.plc_items import PlcItems
 from edge_sorter.sort.rounds import Rounds
 from edge_sorter.sort.verdict import Evidence, Wish, judge, to_exception
-from edge_sorter.types import BeltPosition, Reason, SortDecision
-
-NEIGHBOURS = 4
-"""Decided parcels that a new one may follow too closely."""
-
-
-class Arrival(NamedTuple):
-    """A parcel at the decision line.
-
-    Attributes:
-        evidence: What is known of it.
-        crossed_ns: When it crossed.
-        captured_ns: Time of the frame that made it due.
-        speed_mm_s: How fast it goes, or None when unknown.
-        position: Where it is.
-        crossed_mm: Belt travel when it crossed, or None without an encoder.
-        plc_index: The PLC's number of it, or None.
-    """
-
-    evidence: Evidence
-    crossed_ns: int
-    captured_ns: int
-    speed_mm_s: float | None
-    position: BeltPosition
-    crossed_mm: float | None = None
-    plc_index: int | None = None
-
-
-class _Passed(NamedTuple):
-    """A decided parcel that the next one may be too close to."""
-
-    uid: str
-    trail_mm: float
-    lane: str
+from edge_sorter.types import Reason, SortDecision
 
 
 class Dispatch:
@@ -88,7 +55,7 @@ class Dispatch:
         self._counts = counts
         self._in_flight = InFlight()
         self._rounds = Rounds()
-        self._passed: deque[_Passed] = deque(maxlen=NEIGHBOURS)
+        self._followers = Followers(section.min_gap_mm)
         self._wall: WallTime | None = None
         self._looked_ns = 0
         self._parcels = 0
@@ -141,7 +108,7 @@ class Dispatch:
         )
         verdict = self._choose(wish, plan, at_ns)
         revised: list[SortDecision | None] = []
-        close = self._too_close(arrival.position, verdict.lane.id)
+        close = self._followers.too_close(arrival.position, verdict.lane.id, lane_now=self._lane_now)
         if close:
             wish = to_exception(plan, Reason.GAP_VIOLATION)
             verdict = self._choose(wish, plan, at_ns)
@@ -254,8 +221,7 @@ class Dispatch:
         if not late:
             self._in_flight.add(Sent(decision, wish, plan, arrival.crossed_mm, arrival.speed_mm_s, until))
             self._admit(decision, verdict, at_ns)
-        if arrival.position.trail_mm is not None:
-            self._passed.append(_Passed(decision.parcel_uid, arrival.position.trail_mm, decision.lane))
+        self._followers.add(decision)
         return decision
 
     def _revise(self, sent: Sent, wish: Wish, at_ns: int) -> SortDecision | None:
@@ -273,7 +239,7 @@ class Dispatch:
             return None
         own = until(verdict.lane)
         if not own.passed(at_ns, travel_mm):  # else it is the way straight on, which is never late
-            sent.until = min(sent.until, own, key=lambda d: d.at_ns if d.travel_mm is None else d.travel_mm)
+            sent.until = earlier(sent.until, own)
         sent.until = renewed(sent.until, now_ns=at_ns, now_mm=travel_mm, speeds_mm_s=self._speeds_mm_s(at_ns))
         self._seq += 1
         self._counts.revised += 1
@@ -297,18 +263,7 @@ class Dispatch:
         length_mm = None if decision.size_mm is None else decision.size_mm[0]
         self.board.admit(verdict.lane, decision.parcel_uid, at_ns=at_ns, length_mm=length_mm, group=verdict.group)
 
-    def _too_close(self, position: BeltPosition, lane: str) -> list[_Passed]:
-        """Return the decided parcels of other lanes from which no diverter can part this one."""
-        least_mm = self._section.min_gap_mm
-        if least_mm <= 0.0 or position.lead_mm is None:
-            return []
-        return [
-            passed
-            for passed in self._passed
-            if position.lead_mm - passed.trail_mm < least_mm and self._lane_now(passed) != lane
-        ]
-
-    def _lane_now(self, passed: _Passed) -> str:
+    def _lane_now(self, passed: Passed) -> str:
         sent = self._in_flight.get(passed.uid)
         return passed.lane if sent is None else sent.decision.lane
 

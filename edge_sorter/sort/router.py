@@ -23,8 +23,9 @@ from dataclasses import replace
 from edge_sorter.belt import Belt, Crossing, DecisionLine
 from edge_sorter.config import SortSection
 from edge_sorter.events import LaneStatus, LineEvent
+from edge_sorter.sort.arrival import Arrival
 from edge_sorter.sort.counts import RouterCounts
-from edge_sorter.sort.dispatch import Arrival, Dispatch
+from edge_sorter.sort.dispatch import Dispatch
 from edge_sorter.sort.doubles import Doubles, Group
 from edge_sorter.sort.flush import FlushWatch
 from edge_sorter.sort.footprint import Extent, Footprint, Trail

@@ -9,6 +9,7 @@ from edge_sorter.sort.deadline import (
     budget_ms,
     deadline_by_travel,
     deadline_ns,
+    earlier,
     overhead_ms,
 )
 
@@ -84,3 +85,11 @@ def test_a_belt_that_stands_makes_nothing_late():
     assert until.passed(hour_ns, None), "where travel is not known any more, time decides"
     assert not Deadline(10).passed(10, 99.0)
     assert Deadline(10).passed(11, None)
+
+
+def test_the_earlier_deadline_is_told_by_travel_where_both_know_it():
+    near, far = Deadline(200, 10.0), Deadline(100, 20.0)
+    assert earlier(near, far) == earlier(far, near) == near
+    timed = Deadline(150)
+    assert earlier(near, timed) == earlier(timed, near) == timed
+    assert earlier(far, timed) == earlier(timed, far) == far
