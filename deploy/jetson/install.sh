@@ -306,4 +306,4 @@ main() {
   tell_what_next
 }
 
-main "$@"
+if [[ ${BASH_SOURCE[0]} = "$0" ]]; then main "$@"; fi

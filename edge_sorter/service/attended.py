@@ -6,6 +6,8 @@ whatever hangs it (a stage, the camera, the broker) is seen as silence here.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edge_sorter.plc.link import MqttLink
 from edge_sorter.plc.messages import AppState
 from edge_sorter.plc.publisher import NO_VITALS, PublishResult, Vitals
@@ -34,6 +36,7 @@ class AttendedLink:
         self._shown: tuple[AppState, str] | None = None
         self._limit: str | None = None
         self._next_peers_ns: int | None = None
+        self._p99_ms: float | None = None
 
     def publish(self, decision: SortDecision) -> PublishResult:
         """Send a decision now or not at all."""
@@ -67,7 +70,7 @@ class AttendedLink:
 
     def tick(self, now_ns: int, *, vitals: Vitals = NO_VITALS) -> None:
         """Do what is due on the link, and note that the loop is alive."""
-        self._link.tick(now_ns, vitals=vitals)
+        self._link.tick(now_ns, vitals=replace(vitals, latency_p99_ms=self._p99_ms))
         self._show()
         self._status.came_round(now_ns, vitals=vitals)
         self._notify.alive(now_ns)
@@ -77,6 +80,8 @@ class AttendedLink:
         if self._next_peers_ns is None or now_ns >= self._next_peers_ns:
             self._next_peers_ns = now_ns + PEERS_PERIOD_NS
             link, source = self._link, self._source
+            p99_ms = self._status.recent_p99_ms()
+            self._p99_ms = None if p99_ms is None else round(p99_ms, 1)
             self._status.met(
                 Peers(
                     camera_drops=dict(source.drops),

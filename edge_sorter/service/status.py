@@ -6,6 +6,7 @@ what it got: `snapshot` copies under the lock and hands out frozen values.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -257,6 +258,12 @@ class LineStatus:
             self._blind_for = blind.reason
 
     # Read by anybody.
+
+    def recent_p99_ms(self) -> float | None:
+        """Return what 99 % of the last half minute's frames stayed below, exposure to published; None before any."""
+        with self._lock:
+            latencies = sorted(timed.latency_ns for timed in self._timings)
+        return latencies[math.ceil(0.99 * len(latencies)) - 1] / 1e6 if latencies else None
 
     def seen(self) -> Seen | None:
         """Return the newest decided frame, or None before the first."""

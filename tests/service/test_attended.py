@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from test_line_status import MS, step
 
 from edge_sorter.clock import ReplayClock
 from edge_sorter.plc.messages import AppState
@@ -101,6 +102,17 @@ def test_a_remark_changes_no_state(line):
     attended.remark("reload refused: plan.yaml")
     assert link.states[-1] == (AppState.RUNNING, "reload refused: plan.yaml")
     assert status.snapshot().since == since
+
+
+def test_the_heartbeat_carries_the_latency_of_late(line):
+    attended, link, status, _ = line
+    heard: list[float | None] = []
+    link.tick = lambda now_ns, vitals: heard.append(vitals.latency_p99_ms)
+    attended.tick(0)
+    status.on_step(step(0, 0), (), 0)
+    attended.tick(600 * MS)
+    attended.tick(700 * MS)
+    assert heard == [None, None, 0.0]
 
 
 def test_status_learns_what_the_ends_say(line):

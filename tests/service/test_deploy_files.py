@@ -65,3 +65,64 @@ def test_the_starter_is_a_valid_configuration(root: Path, tmp_path: Path):
     loaded = load_config(starter / "line.yaml")
     assert loaded.sort.plan == starter / "plan.yaml"
     assert load_plan(loaded.sort.plan, classes=None, calibrated=False).name.startswith("starter#")
+
+
+def sourced(root: Path, script: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run some bash with the functions of install.sh at hand."""
+    return subprocess.run(
+        ["/bin/bash", "-c", f"source {root / DEPLOY}/install.sh; {script}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", **environ},
+    )
+
+
+def test_a_jetson_keeps_its_own_opencv_and_the_numpy_it_was_built_for(root: Path):
+    jetson = "on_jetson() { true; }; TENSORRT=no;"
+    kept = sourced(root, f"{jetson} system_has() {{ true; }}; requirements").stdout.splitlines()
+    assert "numpy<2" in kept
+    assert not [line for line in kept if line.startswith("opencv-python")]
+    without = sourced(root, f"{jetson} system_has() {{ false; }}; requirements").stdout.splitlines()
+    assert [line for line in without if line.startswith("opencv-python-headless")]
+    assert "numpy<2" not in without
+
+
+def test_tensorrt_comes_from_pypi_only_where_asked(root: Path):
+    pc = "on_jetson() { false; };"
+    assert "tensorrt>=8.6" in sourced(root, f"{pc} TENSORRT=yes; requirements").stdout
+    assert "tensorrt" not in sourced(root, f"{pc} TENSORRT=no; requirements").stdout
+
+
+def test_an_old_python_is_refused_with_what_to_do(root: Path, tmp_path: Path):
+    for name in ("python3", "python3.13", "python3.12", "python3.11", "python3.10"):
+        (tmp_path / name).write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.8.10\nexit 1\n')
+        (tmp_path / name).chmod(0o755)
+    done = sourced(root, "find_python", PATH=f"{tmp_path}:/usr/bin:/bin")
+    assert done.returncode == 1
+    assert "Python 3.10 or newer is needed, here is Python 3.8.10" in done.stderr
+    assert "JetPack 6" in done.stderr
+
+
+def test_the_name_of_a_release_follows_its_content(root: Path, tmp_path: Path):
+    for part in ("edge_sorter", "weights", "configs", "calibration", "deploy"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "edge_sorter/__init__.py").write_text('__version__ = "1.2.3"\n')
+    for name in ("requirements.txt", "pyproject.toml"):
+        (tmp_path / name).write_text("")
+
+    def name() -> str:
+        return sourced(root, f"SOURCE={tmp_path}; release_name").stdout.strip()
+
+    first = name()
+    assert re.fullmatch(r"1\.2\.3-[0-9a-f]{8}", first)
+    assert name() == first
+    (tmp_path / "weights/model.onnx").write_text("other")
+    assert name() != first
+
+
+@pytest.mark.parametrize("words", [["--line", "Bad Name"], ["--line"], ["--nonsense"]])
+def test_wrong_words_are_refused_before_anything_happens(root: Path, words: list[str]):
+    done = subprocess.run([root / DEPLOY / "install.sh", *words], capture_output=True, text=True, check=False)
+    assert done.returncode in (1, 64)
+    assert done.stderr

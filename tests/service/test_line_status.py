@@ -108,6 +108,21 @@ def test_only_so_many_are_kept_and_only_so_many_given(status):
     assert few.timings == ()
 
 
+def test_the_newest_99_percent(status, clock):
+    assert status.recent_p99_ms() is None
+    for number in range(200):
+        clock.sleep_until(number * 100 * MS)
+        late_ms = 70 if number in (3, 90, 150) else 20
+        status.on_step(step(number, (number * 100 - late_ms) * MS), (), 0)
+        if number == 99:
+            assert status.recent_p99_ms() == 70.0, "two of a hundred"
+    assert status.recent_p99_ms() == 70.0, "three of two hundred"
+    for number in range(200, 320):
+        clock.sleep_until(number * 100 * MS)
+        status.on_step(step(number, (number * 100 - 20) * MS), (), 0)
+    assert status.recent_p99_ms() == 20.0, "three of 320"
+
+
 def test_blindness_is_noted_and_ends_with_the_next_step(status):
     status.on_blind(Blind(1, "CAM_DARK"))
     status.on_blind(Blind(2, "CAM_DARK"))

@@ -266,6 +266,14 @@ def test_a_burst_of_failures_rests_and_is_tried_again(machine):
     machine.run(f"rm -r {hurry} && systemctl daemon-reload")
 
 
+def test_a_jetson_shares_tmp_with_its_camera_daemon(machine, install):
+    assert show(machine, "PrivateTmp") == ["yes"]
+    machine.run("touch /etc/nv_tegra_release")
+    install("good")
+    assert show(machine, "PrivateTmp") == ["no"]
+    machine.run("rm -r /etc/nv_tegra_release /etc/systemd/system/edge-sorter@.service.d && systemctl daemon-reload")
+
+
 def test_sigterm_is_a_clean_end(machine):
     machine.run(f"systemctl stop {UNIT}")
     assert show(machine, "Result", "ExecMainStatus") == ["success", "0"]
