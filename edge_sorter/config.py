@@ -170,6 +170,15 @@ class TrackSection(Section):
     min_iou: Fraction = Field(0.2, description="overlap of predicted and measured box that may match")
 
 
+class ScannerSection(Section):
+    """An external scanner, scale or dimensioner whose reads (scan/read) are given to parcels by encoder position."""
+
+    at_mm: float = Field(description="belt coordinate of its trigger along travel")
+    window_mm: float = Field(
+        100.0, gt=0, description="a read this far outside a parcel may still be its; never over half the gap"
+    )
+
+
 class IdentifySection(Section):
     """How the evidence of a track becomes one parcel."""
 
@@ -177,6 +186,9 @@ class IdentifySection(Section):
     symbologies: tuple[str, ...] = Field(("Code128", "QRCode", "DataMatrix"), description="formats to look for")
     code_pattern: str | None = Field(None, description="regular expression a code must match to count")
     code_votes: int = Field(2, ge=1, description="frames that must agree on a code")
+    scanners: dict[str, ScannerSection] = Field(
+        {}, description="external scanners by name: `at_mm` of the trigger, `window_mm` (100); need an encoder"
+    )
 
 
 class TimingSection(Section):
@@ -367,6 +379,12 @@ class Config(Section):
         if self.sort.at_start != "auto":
             return self.sort.at_start == "flush"
         return self.video.source is not None and not is_file_source(self.video.source)
+
+    @model_validator(mode="after")
+    def _scanners_have_an_encoder(self) -> Config:
+        if self.identify.scanners and self.belt.encoder is None:
+            raise ValueError("identify.scanners need belt.encoder: a read is given to a parcel by counts")
+        return self
 
     @model_validator(mode="after")
     def _decision_comes_after_confirmation(self) -> Config:

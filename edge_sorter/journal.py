@@ -67,6 +67,8 @@ def decision_record(decision: SortDecision) -> dict[str, Any]:
         "trail_cnt": position.trail_count,
         "deadline_cnt": decision.deadline_count,
         "plc_index": decision.plc_index,
+        "height_mm": decision.height_mm,
+        "weight_g": decision.weight_g,
     }
     return record | {name: value for name, value in known.items() if value is not None}
 

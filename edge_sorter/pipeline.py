@@ -19,8 +19,8 @@ from edge_sorter.clock import Clock, stopwatch_ns
 from edge_sorter.config import Config
 from edge_sorter.detect import Detector
 from edge_sorter.errors import EngineError
-from edge_sorter.events import EncoderCount, Flush, LineEvent, Thresholds
-from edge_sorter.identify import CodeReader, Identifier
+from edge_sorter.events import EncoderCount, Flush, LineEvent, ScannerRead, Thresholds
+from edge_sorter.identify import CodeReader, Identifier, ScannerReads
 from edge_sorter.line_input import EventList, Inputs, LineInput
 from edge_sorter.plc.publisher import Publisher, PublishResult, Vitals
 from edge_sorter.sort import Router, SortPlan, open_items
@@ -67,6 +67,7 @@ class Pipeline:
             view_xyxy_px=_view_px(config.detect.crop, image_size_px),
         )
         self.items = open_items(config.belt.photo_eye, belt=self.belt)
+        self.scanned = self._open_scanned(config)
         self.router = Router(
             config.sort,
             plan=plan,
@@ -78,6 +79,13 @@ class Pipeline:
             items=self.items,
         )
 
+    def _open_scanned(self, config: Config) -> ScannerReads | None:
+        motion, belt_map = self.belt.motion, self.belt.map
+        if not isinstance(motion, EncoderMotion) or belt_map is None:
+            return None
+        span_of = None if self.items is None else self.items.book.span_of
+        return ScannerReads(config.identify, motion=motion, belt_map=belt_map, span_of=span_of)
+
     def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
         """Take what the line told, in the order of arrival, and return decisions that change because of it."""
         if isinstance(event, EncoderCount):
@@ -85,6 +93,10 @@ class Pipeline:
                 self.belt.motion.feed(event.at_ns, event.count)
             if self._encoder is not None:
                 self._encoder.stated(event.mm_per_count)
+            return ()
+        if isinstance(event, ScannerRead):
+            if self.scanned is not None:
+                self.scanned.hear(event)
             return ()
         if isinstance(event, Thresholds):
             self.tracker.high_confidence = event.confidence
@@ -134,6 +146,8 @@ class Pipeline:
         marks.append(stopwatch_ns())
         reads = read(tracks)
         parcels = self.identifier.update(tracks, reads)
+        if self.scanned is not None:
+            parcels = self.scanned.give(parcels, travel_mm=travel_mm)
         marks.append(stopwatch_ns())
         decisions = self.router.update(
             parcels, captured_ns=at_ns, travel_mm=travel_mm, degraded=self.trouble is not None

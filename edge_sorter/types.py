@@ -287,6 +287,7 @@ class SortDecision:
         deadline_ns: Latest time a divert may still be sent, on the source's clock.
         deadline_count: The same as the encoder's count, which a standing belt does not reach; None without one.
         plc_index: The PLC's own number of the parcel, or None.
+        height_mm, weight_g: From a dimensioner or scale, or None.
     """
 
     parcel_uid: str
@@ -310,6 +311,8 @@ class SortDecision:
     deadline_ns: int
     deadline_count: int | None = None
     plc_index: int | None = None
+    height_mm: float | None = None
+    weight_g: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

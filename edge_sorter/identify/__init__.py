@@ -2,5 +2,6 @@
 
 from edge_sorter.identify.codes import CodeReader
 from edge_sorter.identify.parcel import Identifier
+from edge_sorter.identify.scanned import ScannerReads
 
-__all__ = ["CodeReader", "Identifier"]
+__all__ = ["CodeReader", "Identifier", "ScannerReads"]

@@ -80,7 +80,7 @@ def whole_message(
         rule=decision.rule or None,
         plan=decision.plan or None,
         pos=_position(decision.position),
-        dim_mm=None if decision.size_mm is None else Dimensions(l=_mm(decision.size_mm[0]), w=_mm(decision.size_mm[1])),
+        dim_mm=_dimensions(decision),
         codes=tuple(CodeItem(sym=code.symbology, text=code.text, n=code.frames) for code in decision.codes),
         cls=ClassItem(name=decision.class_name, conf=confidence) if decision.class_name else None,
         flags=tuple(_word(flag) for flag in decision.flags),
@@ -114,6 +114,13 @@ def _fit(message: DecisionMessage) -> DecisionMessage:
         else:
             break
     return message
+
+
+def _dimensions(decision: SortDecision) -> Dimensions | None:
+    if decision.size_mm is None and decision.height_mm is None:
+        return None
+    length_mm, width_mm = decision.size_mm or (None, None)
+    return Dimensions(l=_mm(length_mm), w=_mm(width_mm), h=_mm(decision.height_mm))
 
 
 def _position(position: BeltPosition) -> Position:

@@ -217,6 +217,8 @@ class Dispatch:
             deadline_ns=until.at_ns,
             deadline_count=self._count_at(until),
             plc_index=arrival.plc_index,
+            height_mm=parcel.height_mm,
+            weight_g=parcel.weight_g,
         )
         if not late:
             self._in_flight.add(Sent(decision, wish, plan, arrival.crossed_mm, arrival.speed_mm_s, until))
