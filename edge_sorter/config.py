@@ -239,6 +239,10 @@ class SortSection(Section):
     broadest: float | None = Field(
         None, gt=1, description="where parcels come lengthwise: a box so much wider than long is several, side by side"
     )
+    typical_height_mm: dict[str, float] = Field(
+        {},
+        description="height by class where no dimensioner tells: places of tall parcels need belt.camera_mm and this",
+    )
     found_late: Literal["count", "exception"] = Field(
         "count",
         description="parcel first seen past the line on a belt of known motion: exception lane if there is time",

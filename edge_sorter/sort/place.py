@@ -8,6 +8,7 @@ from __future__ import annotations
 from edge_sorter.belt import Belt, Crossing, DecisionLine
 from edge_sorter.sort.deadline import STANDSTILL_MM_S
 from edge_sorter.sort.footprint import Extent
+from edge_sorter.sort.parallax import upright
 from edge_sorter.sort.path import Path
 from edge_sorter.types import BeltPosition, Parcel, Track
 
@@ -46,6 +47,7 @@ def position_of(
     *,
     claim: Extent | None,
     grouped: bool,
+    height_mm: float | None,
     line: DecisionLine,
     belt: Belt,
 ) -> BeltPosition:
@@ -57,6 +59,7 @@ def position_of(
         path: Its track's way.
         claim: The stretch of belt that its decision is about, where looks at it tell; else its size stands in.
         grouped: The claim is about several parcels: it alone says where they lie across the belt.
+        height_mm: How high it is, where that is known: seen from one side, tall parcels look longer and further out.
         line, belt: Where all of it is.
     """
     belt_map = belt.map
@@ -71,6 +74,8 @@ def position_of(
         return BeltPosition("TIME", None, None, lateral_mm, center_px)
     if claim is not None:
         line_mm = belt_map.point_mm(crossing.point_px)[0]
+        if height_mm is not None and belt.camera_mm is not None and not grouped:
+            claim = upright(claim, path.trail.seen, camera_mm=belt.camera_mm, height_mm=height_mm)
         if grouped:
             lateral_mm = round((claim.near_mm + claim.far_mm) / 2.0 - belt_map.middle_y_mm, 1)
         at_line_mm = line_mm - claim.lead_mm, line_mm - claim.trail_mm

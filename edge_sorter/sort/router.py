@@ -233,6 +233,7 @@ class Router:
                     path,
                     claim=self._claim(parcel.track.track_id, path, footprint, group),
                     grouped=group is not None,
+                    height_mm=parcel.height_mm or self._section.typical_height_mm.get(parcel.class_name),
                     line=self._line,
                     belt=self._belt,
                 ),
