@@ -14,6 +14,14 @@ from typing import Protocol
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
+STEP_NS = 20_000_000
+"""A wall clock that is off by more than this was set."""
+RUN_AWAY = 0.005
+"""So much faster or slower than the monotonic clock, and a wall clock is being bent."""
+SETTLED_NS = 10_000_000_000
+"""A wall clock that was set is believed again after it kept still for so long."""
+
+
 class Clock(Protocol):
     """What a pipeline, a source or a link may ask of time."""
 
@@ -26,12 +34,20 @@ class Clock(Protocol):
     def sleep_until(self, at_ns: int) -> None:
         """Wait until `now_ns()` reaches `at_ns`; returns at once if it already did."""
 
+    def trusted(self) -> bool:
+        """Tell whether `wall` gives the times that others read on their clocks."""
+
 
 class SystemClock:
-    """Real time: monotonic nanoseconds, anchored once to UTC so that a wall-clock step cannot move a deadline."""
+    """Real time: monotonic nanoseconds, anchored to UTC so that a wall-clock step cannot move a deadline.
+
+    When the wall clock is set, or runs away, times are not `trusted` until it has kept still for `SETTLED_NS`; only
+    then are they anchored anew. Until then all goes on by the old anchor, or by the encoder.
+    """
 
     def __init__(self) -> None:
-        self._wall_at_zero_ns = time.time_ns() - time.monotonic_ns()
+        self._wall_at_zero_ns = _wall_at_zero_ns()
+        self._watch = _WallWatch(self._wall_at_zero_ns, time.monotonic_ns())
 
     def now_ns(self) -> int:
         """Return monotonic nanoseconds."""
@@ -46,6 +62,42 @@ class SystemClock:
         wait_ns = at_ns - time.monotonic_ns()
         if wait_ns > 0:
             time.sleep(wait_ns / 1e9)
+
+    def trusted(self) -> bool:
+        """Tell whether the wall clock has kept still; ask every second or so."""
+        offset_ns = _wall_at_zero_ns()
+        trusted = self._watch.look(offset_ns, time.monotonic_ns())
+        if trusted:
+            self._wall_at_zero_ns = self._watch.anchor_ns
+        return trusted
+
+
+class _WallWatch:
+    """Whether the offset between wall and monotonic clock stays what it was.
+
+    Attributes:
+        anchor_ns: The offset that times are translated with.
+    """
+
+    def __init__(self, offset_ns: int, now_ns: int) -> None:
+        self.anchor_ns = offset_ns
+        self._last = (offset_ns, now_ns)
+        self._moved_ns: int | None = None
+
+    def look(self, offset_ns: int, now_ns: int) -> bool:
+        """Take the present offset; return whether the anchor holds."""
+        last_offset_ns, last_ns = self._last
+        elapsed_ns = now_ns - last_ns
+        moved_ns = abs(offset_ns - last_offset_ns)
+        if moved_ns > STEP_NS or (elapsed_ns >= 1_000_000_000 and moved_ns > RUN_AWAY * elapsed_ns):
+            self._moved_ns = now_ns
+        if elapsed_ns >= 1_000_000_000 or self._moved_ns == now_ns:
+            self._last = (offset_ns, now_ns)
+        if self._moved_ns is not None and now_ns - self._moved_ns >= SETTLED_NS:
+            self.anchor_ns, self._moved_ns = offset_ns, None
+        if self._moved_ns is None and abs(offset_ns - self.anchor_ns) > STEP_NS:
+            self._moved_ns = now_ns  # it crept away
+        return self._moved_ns is None
 
 
 class ReplayClock:
@@ -66,6 +118,10 @@ class ReplayClock:
     def sleep_until(self, at_ns: int) -> None:
         """Move the present forward; recorded time never waits."""
         self._now_ns = max(self._now_ns, at_ns)
+
+    def trusted(self) -> bool:
+        """Return True: recorded time is what it is."""
+        return True
 
 
 class FileClock(SystemClock):
@@ -89,6 +145,10 @@ class FileClock(SystemClock):
         if wait_ns > 0:
             time.sleep(wait_ns / 1e9)
 
+    def trusted(self) -> bool:
+        """Return True: a clip's times are nobody else's."""
+        return True
+
 
 class ShiftedClock:
     """Another clock seen by somebody whose time begins at `zero_ns` of it."""
@@ -107,6 +167,22 @@ class ShiftedClock:
     def sleep_until(self, at_ns: int) -> None:
         """Wait for a time counted from `zero_ns`."""
         self._clock.sleep_until(at_ns + self._zero_ns)
+
+    def trusted(self) -> bool:
+        """Ask the other clock."""
+        return self._clock.trusted()
+
+
+def _wall_at_zero_ns() -> int:
+    """Return what the wall clock showed at monotonic 0, from a reading that nothing interrupted."""
+    best_ns, offset_ns = None, 0
+    for _ in range(5):
+        before_ns, wall_ns, after_ns = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        if best_ns is None or after_ns - before_ns < best_ns:
+            best_ns, offset_ns = after_ns - before_ns, wall_ns - (before_ns + after_ns) // 2
+        if best_ns < 100_000:
+            break
+    return offset_ns
 
 
 def stopwatch_ns() -> int:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from edge_sorter.belt import Belt, EncoderMotion, RecordedEncoder, open_belt, watch_encoder
+from edge_sorter.belt import Belt, EncoderMotion, RecordedEncoder, StopWatch, open_belt, watch_encoder
 from edge_sorter.clock import Clock, stopwatch_ns
 from edge_sorter.config import Config
 from edge_sorter.detect import Detector
 from edge_sorter.errors import EngineError
-from edge_sorter.events import EncoderCount, Flush, LineEvent, ScannerRead, Thresholds
+from edge_sorter.events import EncoderCount, Flush, LineEvent, LineReport, ScannerRead, Thresholds
 from edge_sorter.identify import CodeReader, Identifier, ScannerReads
 from edge_sorter.line_input import EventList, Inputs, LineInput
 from edge_sorter.plc.publisher import Publisher, PublishResult, Vitals
@@ -68,6 +68,7 @@ class Pipeline:
         )
         self.items = open_items(config.belt.photo_eye, belt=self.belt)
         self.scanned = self._open_scanned(config)
+        self._stops = None if self.belt.map is None else StopWatch(self.belt.map)
         self.router = Router(
             config.sort,
             plan=plan,
@@ -98,6 +99,8 @@ class Pipeline:
             if self.scanned is not None:
                 self.scanned.hear(event)
             return ()
+        if isinstance(event, LineReport) and self._stops is not None:
+            self._stops.hear(event)
         if isinstance(event, Thresholds):
             self.tracker.high_confidence = event.confidence
         return self.router.hear(event)
@@ -138,7 +141,8 @@ class Pipeline:
         """Do everything that follows detection; a journal replay starts here with recorded detections and reads."""
         at_ns = detections.captured_ns
         marks = [stopwatch_ns()]
-        tracks = self.tracker.update(detections, travel_mm=travel_mm)
+        standing = travel_mm is not None and self.belt.motion.stands(at_ns)
+        tracks = self.tracker.update(detections, travel_mm=travel_mm, standing=standing)
         if self._encoder is not None:
             self.trouble = self._encoder.look(tracks, at_ns=at_ns)
         if self.trouble is None and self.items is not None and self.items.mismatched:
@@ -149,7 +153,9 @@ class Pipeline:
         if self.scanned is not None:
             parcels = self.scanned.give(parcels, travel_mm=travel_mm)
         marks.append(stopwatch_ns())
-        decisions = self.router.update(
+        slipped = self._stops is not None and self._stops.look(tracks, travel_mm=travel_mm)
+        decisions = self.router.hear(Flush(at_ns, "STOP_FLUSH")) if slipped else ()
+        decisions += self.router.update(
             parcels, captured_ns=at_ns, travel_mm=travel_mm, degraded=self.trouble is not None
         )
         if self.items is not None and self.items.take_mismatch():

@@ -15,6 +15,7 @@ from edge_sorter.belt.line import Crossing, DecisionLine, unit_vector
 from edge_sorter.belt.mapping import BeltMap, Calibration, Point, load_calibration
 from edge_sorter.belt.motion import BeltMotion, EncoderMotion, SteadyMotion
 from edge_sorter.belt.recorded import RecordedEncoder
+from edge_sorter.belt.stop_watch import StopWatch
 from edge_sorter.belt.watch import EncoderWatch
 from edge_sorter.config import BeltSection
 from edge_sorter.errors import ConfigError
@@ -30,6 +31,7 @@ __all__ = [
     "EncoderWatch",
     "RecordedEncoder",
     "SteadyMotion",
+    "StopWatch",
     "load_calibration",
     "open_belt",
     "watch_encoder",

@@ -15,6 +15,8 @@ ENCODER_HISTORY = 1024
 """Samples kept at least: 20 s of a 50 Hz feed."""
 ENCODER_LIMIT_MM_S = 20_000.0
 """No belt is this fast: a faster count means that the counter was reset."""
+STANDSTILL_MM_S = 1.0
+"""A slower belt is standing; no travel time follows from its speed."""
 BURST_MM = 500.0
 """Samples that were held up on their way arrive together: so much travel may come at once."""
 
@@ -36,6 +38,9 @@ class BeltMotion(Protocol):
 
     def set_speed_mm_s(self) -> float | None:
         """Return the speed the belt runs at when it runs, or None when not told."""
+
+    def stands(self, at_ns: int) -> bool:
+        """Tell whether an encoder says that the belt stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,10 @@ class SteadyMotion:
     def set_speed_mm_s(self) -> float | None:
         """Return the constant speed."""
         return self.constant_mm_s
+
+    def stands(self, at_ns: int) -> bool:
+        """Return False: nobody would know."""
+        return False
 
 
 class EncoderMotion:
@@ -163,6 +172,11 @@ class EncoderMotion:
     def set_speed_mm_s(self) -> float | None:
         """Return the fallback speed."""
         return self._fallback_mm_s
+
+    def stands(self, at_ns: int) -> bool:
+        """Tell whether the last 100 ms of samples hold no movement."""
+        speed_mm_s = self.speed_mm_s(at_ns)
+        return self.ref(at_ns) == "ENC1" and speed_mm_s is not None and abs(speed_mm_s) < STANDSTILL_MM_S
 
     def travel_of(self, count: int) -> float | None:
         """Return the travel at which the counter showed, or will show, `count`: the one nearest to now."""

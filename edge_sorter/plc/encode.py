@@ -40,7 +40,7 @@ def decision_message(
 
     Args:
         decision: What was decided.
-        clock: Translates times on the axis of `captured_ns` to UTC; its present is not asked.
+        clock: Translates times on the axis of `captured_ns` to UTC, and tells whether these can be trusted.
         published_ns: When the message is handed to the broker, same axis.
         boot_id: Id of this run.
         model: "<name>#<hash>" of the detector.
@@ -88,7 +88,7 @@ def whole_message(
         t_capture=rfc3339(clock.wall(decision.captured_ns)),
         t_publish=rfc3339(clock.wall(published_ns)),
         mono_ns=decision.captured_ns,
-        clock="REPLAY" if replay else "SYSTEM",
+        clock="REPLAY" if replay else "SYSTEM" if clock.trusted() else "BAD",
         deadline=Deadline(enc_cnt=decision.deadline_count, ts=rfc3339(clock.wall(decision.deadline_ns))),
         valid_ms=max(0, decision.deadline_ns - published_ns) // 1_000_000,
         model=model or None,

@@ -128,7 +128,9 @@ class DecisionMessage(Message):
     t_capture: Timestamp
     t_publish: Timestamp | None = None
     mono_ns: Int64 | None = Field(None, description="capture time on the sender's own clock")
-    clock: Word | None = Field(None, description="what the wall times come from: SYSTEM or REPLAY")
+    clock: Word | None = Field(
+        None, description="what the wall times come from: SYSTEM, REPLAY, or BAD when it was set"
+    )
     deadline: Deadline
     valid_ms: Count | None = Field(None, description="time from t_publish to the deadline")
     model: Name | None = None

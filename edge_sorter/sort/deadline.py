@@ -14,12 +14,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from edge_sorter.belt.motion import STANDSTILL_MM_S
 from edge_sorter.config import TimingSection
 
 FASTEST_BELT_MM_S = 3000.0
 """Assumed when nothing at all is known of the motion: no parcel belt is faster, so no divert comes too late."""
-STANDSTILL_MM_S = 1.0
-"""A slower belt is standing; no travel time follows from its speed."""
 
 
 class Deadline(NamedTuple):

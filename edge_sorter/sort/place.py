@@ -6,7 +6,7 @@ Contract: functions of what was seen; what the belt's map and motion do not tell
 from __future__ import annotations
 
 from edge_sorter.belt import Belt, Crossing, DecisionLine
-from edge_sorter.sort.deadline import STANDSTILL_MM_S
+from edge_sorter.belt.motion import STANDSTILL_MM_S
 from edge_sorter.sort.footprint import Extent
 from edge_sorter.sort.parallax import upright
 from edge_sorter.sort.path import Path

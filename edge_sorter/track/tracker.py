@@ -45,6 +45,8 @@ class _Life:
     state: TrackState = TrackState.TENTATIVE
     hits: int = 1
     missed: int = 0
+    waited_ns: int = 0
+    """Time unseen that does not count, because the belt stood."""
 
     @property
     def believed(self) -> bool:
@@ -71,12 +73,15 @@ class Tracker:
         self._travel_mm: float | None = None
         self._next_id = 1
 
-    def update(self, detections: Detections, *, travel_mm: float | None = None) -> tuple[Track, ...]:
+    def update(
+        self, detections: Detections, *, travel_mm: float | None = None, standing: bool = False
+    ) -> tuple[Track, ...]:
         """Take the detections of one frame.
 
         Args:
             detections: What was seen, sure or not.
             travel_mm: Belt travel at that time, or None where it is not known.
+            standing: The belt is known to stand: what is hidden now is still there, however long.
 
         Returns:
             All live tracks in order of id, and those that ended in this very update.
@@ -84,6 +89,9 @@ class Tracker:
         now_ns = detections.captured_ns
         first = self._at_ns is None
         boxes = detections.xyxy.astype(np.float64)
+        if standing and self._at_ns is not None:
+            for life in self._lives:
+                life.waited_ns += max(now_ns - self._at_ns, 0)
         dt_s = self._predict(now_ns, travel_mm)
         sure = (detections.confidence >= self.high_confidence).tolist()
         certain, doubtful = [i for i, yes in enumerate(sure) if yes], [i for i, yes in enumerate(sure) if not yes]
@@ -172,6 +180,7 @@ class Tracker:
             life = self._lives[row]
             life.hits += 1
             life.missed = 0
+            life.waited_ns = 0
             life.last_seen_ns = detections.captured_ns
             life.xyxy = tuple(measured[i])
             life.confidence = confidence[i]
@@ -217,7 +226,7 @@ class Tracker:
         tracks, kept = [], []
         for row, life in enumerate(self._lives):
             limit_s = self._section.lost_s if life.believed else self._section.tentative_s
-            if life.missed >= 2 and now_ns - life.last_seen_ns > limit_s * 1e9:
+            if life.missed >= 2 and now_ns - life.last_seen_ns - life.waited_ns > limit_s * 1e9:
                 life.state = TrackState.ENDED
             else:
                 kept.append(row)
