@@ -111,6 +111,7 @@ class PlanOffer:
         activate: "NOW", "NEXT_GAP" (no undecided parcel in view) or "AT".
         valid_from_ns: With "AT": when, on the same time axis.
         source: Where it came from, for messages: a file name or "mqtt".
+        sha256: Digest the sender has of the plan (`edge-sorter plan check --json` tells it), or None.
     """
 
     at_ns: int
@@ -118,6 +119,7 @@ class PlanOffer:
     activate: str = "NOW"
     valid_from_ns: int | None = None
     source: str = "mqtt"
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from edge_sorter.replay.runner import Progress, ReplayOptions, ReplayResult, rep
 from edge_sorter.service.attended import AttendedLink
 from edge_sorter.service.kept_journal import KeptJournal
 from edge_sorter.service.notify import Notify
+from edge_sorter.service.plan_news import PlanNews
 from edge_sorter.service.reload import Reload
 from edge_sorter.service.standby import Standby
 from edge_sorter.service.status import LineStatus
@@ -141,12 +142,21 @@ def _run(around: _Around, *, stopped: Callable[[], bool], reload_asked: Callable
     attended = AttendedLink(around.link, status=around.status, source=source, notify=notify)
     pipeline = open_pipeline(config, detector=detector, plan=plan, image_size_px=source.size_px, boot_id=around.boot_id)
     observers = _observers(around, pipeline, detector, plan, source, tell=attended.remark)
+    news = PlanNews(
+        pipeline.router,
+        around.link,
+        clock=clock,
+        boot_id=around.boot_id,
+        replay=realtime,
+        switched=lambda: _switched(around, pipeline, source),
+    )
+    news.look()
     reload = _reload(around, detector, asked=reload_asked, tell=attended.remark)
     line, _ = line_of(config, around.link, WallClock(clock), *reload)
 
     def adopt(successor: Detector, sentence: str) -> None:
         stack.callback(successor.close)
-        _tell_what_runs(around, successor, plan, source)
+        _tell_what_runs(around, successor, pipeline.router.plan, source)
         attended.limit(sentence)
 
     log.info("ready: %s, %s, plan %s", source.name, detector.description, plan.name)
@@ -160,7 +170,7 @@ def _run(around: _Around, *, stopped: Callable[[], bool], reload_asked: Callable
         clock=clock,
         line=line,
         health=HealthMonitor(config.video.blind, watch_frozen=not realtime),
-        observers=observers,
+        observers=(*observers, news),
         stopped=stopped,
         rescue=Standby(config, belt=pipeline.belt, size_px=source.size_px, fps=source.fps, adopt=adopt),
     )
@@ -170,6 +180,17 @@ def _tell_what_runs(around: _Around, detector: Detector, plan: SortPlan, source:
     info = info_message(around.config, detector, plan, clock=around.clock, boot_id=around.boot_id, source=source.name)
     around.link.info(info)
     around.status.running(info)
+
+
+def _switched(around: _Around, pipeline: Pipeline, source: FrameSource) -> None:
+    """Tell everybody who shows plan and lanes that another plan decides."""
+    detector, plan = pipeline.detector, pipeline.router.plan
+    if detector is None:
+        return
+    log.info("sort plan %s", plan.name)
+    _tell_what_runs(around, detector, plan, source)
+    if around.page is not None:
+        around.page.show(around.config, belt=pipeline.belt, plan=plan, classes=detector.classes, size_px=source.size_px)
 
 
 def _observers(

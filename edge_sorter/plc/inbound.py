@@ -165,7 +165,9 @@ class PlanMessage(Message):
     schema_: Literal["edge_sorter.plan/1"] = Field("edge_sorter.plan/1", alias="schema")
     id: Name
     rev: Count = 0
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description="digest as `edge-sorter plan check --json` tells it; another one is refused"
+    )
     activate: Literal["NOW", "NEXT_GAP", "AT"] = "NOW"
     valid_from: Moment | None = None
     plan: dict[str, Any] = Field(description="the plan, with the keys of a sort-plan file")

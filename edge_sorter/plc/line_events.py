@@ -35,7 +35,8 @@ def line_event(message: Message, *, at_ns: int, clock: Clock) -> LineEvent | Non
         event = _scanner_read(message, at_ns)
     elif isinstance(message, PlanMessage):
         starts_ns = None if message.valid_from is None else _on_axis(message.valid_from, at_ns, clock)
-        event = PlanOffer(at_ns, message.plan, message.activate, starts_ns)
+        document = {"id": message.id, "rev": message.rev, **message.plan}
+        event = PlanOffer(at_ns, document, message.activate, starts_ns, sha256=message.sha256)
     return event
 
 

@@ -105,6 +105,8 @@ def _check_against(active: SortPlan, plan: SortPlan, event: PlanOffer) -> None:
     problems = []
     if plan.id == active.id and plan.rev < active.rev:
         problems.append(f"rev: {plan.rev} is older than the active {active.rev}; to go back, give it a higher one")
+    if event.sha256 is not None and event.sha256 != plan.sha256:
+        problems.append(f"sha256: this plan is {plan.sha256}, not {event.sha256} as the offer says")
     if event.activate not in ("NOW", "NEXT_GAP", "AT"):
         problems.append(f"activate: {event.activate!r} is none of NOW, NEXT_GAP, AT")
     if event.activate == "AT" and event.valid_from_ns is None:

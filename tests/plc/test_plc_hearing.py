@@ -72,7 +72,7 @@ def test_everything_the_line_says_becomes_an_event_in_order(protocol, broker, ma
     assert line == LineReport(times[3], "HELD", "PRODUCTION", 2000, None, "jam")
     assert read == ScannerRead(times[4], "top1", codes=(("]C1", "0034"),), weight_g=9)
     assert isinstance(offer, PlanOffer)
-    assert (offer.document, offer.activate, offer.source) == ({"a": 1}, "AT", "mqtt")
+    assert (offer.document, offer.activate, offer.source) == ({"id": "p", "rev": 0, "a": 1}, "AT", "mqtt")
     assert offer.valid_from_ns is not None
     assert clock.wall(offer.valid_from_ns).isoformat() == "2030-01-01T00:00:00.500000+00:00"
     assert not link.rejected

@@ -64,6 +64,7 @@ def test_a_good_plan_takes_over_at_once_and_every_decision_names_its_plan():
         (document(rev=2), {}, "rev: 2 is older than the active 3"),
         (document(), {"activate": "SOON"}, "activate: 'SOON' is none of"),
         (document(), {"activate": "AT"}, "AT needs a time"),
+        (document(), {"sha256": "0" * 64}, "sha256: this plan is"),
         (document(lanes=[{**LANES[0], "plc": 7}, *LANES[1:]]), {}, "'L1' is number 1"),
         (document(lanes=[{**LANES[0], "divert_mm": 9}, *LANES[1:]]), {}, "change that in the plan file"),
         (document(lanes=[*LANES[:3], {"id": "HOSP", "plc": 2}, {"id": "L3", "plc": 99}]), {}, "already taken"),
@@ -142,6 +143,14 @@ def test_a_later_offer_replaces_one_that_waits_and_a_bad_one_does_not():
     assert router.plan.id == "day"
     feed(router, belt, 6.0)
     assert router.plan.id == "two"
+
+
+def test_an_offer_may_say_which_plan_it_means():
+    router, _ = router_of()
+    other = document("night", "L2")
+    digest = check_plan(other, source="test", classes=CLASSES).sha256
+    offer(router, other, sha256=digest)
+    assert (router.plan.id, router.plan_status.result) == ("night", "ACTIVE")
 
 
 def test_the_same_plan_again_changes_nothing():

@@ -1,0 +1,106 @@
+"""A host and a PLC talk to a running line over a real broker: plans taken and refused, a lane that fills up."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+
+import mosquitto as real
+import pytest
+import yaml
+
+from edge_sorter.config import load_config
+from edge_sorter.plc.topics import Topics
+
+PATIENCE_S = 120.0
+"""For a loaded machine; the clip is repeated by nobody, so it also has to be long enough."""
+
+
+@pytest.fixture
+def broker(tmp_path):
+    if not real.INSTALLED:
+        pytest.skip("mosquitto is not installed (apt-get install mosquitto mosquitto-clients)")
+    running = real.Mosquitto(tmp_path, persistence=True).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def config_path(root, tmp_path, broker):
+    """The demo line on our own broker, with twenty metres from the decision line to its lanes."""
+    demo = root / "configs/demo"
+    config = yaml.safe_load((demo / "line.yaml").read_text(encoding="utf-8"))
+    config["video"]["source"] = str(demo / "demo.mp4")
+    config["detect"]["model"] = str(demo / config["detect"]["model"])
+    config["belt"]["calibration"] = str(demo / config["belt"]["calibration"])
+    config["sort"] = {"plan": str(demo / "plan.yaml"), "timing": {"divert_mm": 20_000}}
+    config["plc"] = {"host": broker.host, "port": broker.port}
+    path = tmp_path / "line.yaml"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return path
+
+
+def say(broker, topic, payload, *, retain=False):
+    command = ["mosquitto_pub", "-h", broker.host, "-p", str(broker.port), "-q", "1", "-t", topic]
+    kept = ["-r"] if retain else []
+    subprocess.run([*command, "-m", json.dumps(payload), *kept], check=True, timeout=60)
+
+
+@pytest.mark.slow
+@pytest.mark.broker
+def test_a_host_sends_plans_and_the_plc_closes_a_lane(broker, config_path):
+    topics = Topics(load_config(config_path).line, replay=True)
+    outsider = real.Outsider(broker, topics.plan_status, topics.decision, topics.info)
+    line = subprocess.Popen([sys.executable, "-m", "edge_sorter", "run", "-c", str(config_path)])
+    try:
+
+        def statuses():
+            return [json.loads(payload) for payload in outsider.on(topics.plan_status)]
+
+        def decisions():
+            return [json.loads(payload) for payload in outsider.on(topics.decision)]
+
+        def until(condition, what):
+            real.wait_until(condition, timeout_s=PATIENCE_S, what=what)
+
+        until(statuses, "the plan at start is told")
+        assert statuses()[0]["result"] == "ACTIVE" and statuses()[0]["active"].startswith("demo#")
+        until(decisions, "a first decision")
+
+        bad = {"rules": [{"id": "x", "to": "L99"}], "default": "NR", "exception": "HOSP"}
+        say(broker, topics.wcs_plan, {"id": "bad", "rev": 1, "plan": bad})
+        until(lambda: statuses()[-1]["result"] == "REJECTED", "a bad plan is refused")
+        assert statuses()[-1]["offered"] == "bad" and statuses()[-1]["active"].startswith("demo#")
+        assert statuses()[-1]["errors"] == [
+            "rules.0.to.0: lane 'L99' does not exist; lanes: L01, L02, L03, NC, NR, HOSP"
+        ]
+
+        night = {"rules": [{"id": "all", "to": ["L01", "L02"]}], "default": "NR", "exception": "HOSP"}
+        say(broker, topics.wcs_plan, {"id": "night", "rev": 1, "plan": night}, retain=True)
+        until(lambda: statuses()[-1]["active"].startswith("night#"), "the new plan decides")
+        assert statuses()[-1]["result"] == "ACTIVE"
+        until(lambda: json.loads(outsider.on(topics.info)[-1])["plan"].startswith("night#"), "the info follows")
+        until(lambda: any(d["plan"].startswith("night#") and d["lane"] == "L01" for d in decisions()), "one for L01")
+
+        say(broker, topics.plc_lane_state("L01"), {"lane": "L01", "state": "FULL"}, retain=True)
+        until(lambda: any(d["rev"] == 1 for d in decisions()), "a revision")
+        until(lambda: any(d["rev"] == 0 and d["reason"] == "ALT_LANE_FULL" for d in decisions()), "one past L01")
+        line.send_signal(signal.SIGTERM)
+        assert line.wait(60) == 0
+    finally:
+        if line.poll() is None:
+            line.kill()
+            line.wait(10)
+        outsider.close()
+
+    said = decisions()
+    assert [d["seq"] for d in said] == list(range(1, len(said) + 1))
+    assert len({(d["parcel_uid"], d["rev"]) for d in said}) == len(said)
+    first = {d["parcel_uid"]: d for d in said if d["rev"] == 0}
+    for revision in (d for d in said if d["rev"] == 1):
+        before = first[revision["parcel_uid"]]
+        assert (before["lane"], before["plan"]) == ("L01", revision["plan"])
+        assert (revision["lane"], revision["reason"]) == ("L02", "ALT_LANE_FULL")
+        assert revision["deadline"]["ts"] <= before["deadline"]["ts"]
