@@ -123,14 +123,21 @@ def _progress(bar: Progress) -> Callable[[str, int, int | None], None]:
 def _last_word(console: Console, report: dict[str, Any], ears: _Ears) -> bool:
     truth = report["truth"]
     perfect = (
-        ears.decisions == truth["parcels"] == truth["decided"] == truth["lane_right"]
+        ears.decisions + truth["shared"] == truth["parcels"] == truth["decided"] == truth["lane_right"]
         and not ears.duplicates
         and not report["late"]
         and not truth["extra"]
     )
+    shared = f", {truth['shared']} of them for two that no diverter can part" if truth["shared"] else ""
+    console.print(
+        f"Truth: {truth['parcels']} parcels crossed the line, {truth['decided']} of them got exactly one decision",
+        highlight=False,
+        soft_wrap=True,
+    )
     console.print(
         f"[bold {'green' if perfect else 'red'}]{truth['parcels']} parcels, {ears.decisions} decisions received over "
-        f"MQTT, {truth['lane_right']} in the right lane, {report['late']} late, {ears.duplicates} duplicates[/]",
+        f"MQTT{shared}, {truth['lane_right']} parcels in the right lane, {report['late']} late, "
+        f"{ears.duplicates} duplicates[/]",
         highlight=False,
         soft_wrap=True,
     )

@@ -179,6 +179,8 @@ def _decision_table(report: dict[str, Any]) -> Table:
 def _truth_table(truth: dict[str, Any]) -> Table:
     table = Table(title="Against the truth", title_justify="left", show_header=False)
     table.add_row("parcels that crossed", str(truth["parcels"]), "decided once", str(truth["decided"]))
+    if truth["shared"]:
+        table.add_row("", "", "of them by one decision for a group", str(truth["shared"]))
     table.add_row("without decision", str(truth["missed"]), "decision without parcel", str(truth["extra"]))
     if truth["lanes_judged"]:
         low, high = truth["lane_right_95"]

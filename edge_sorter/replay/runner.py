@@ -25,7 +25,7 @@ from edge_sorter.replay.annotate import Overlay, annotate
 from edge_sorter.replay.memory import MemoryWatch
 from edge_sorter.replay.repeated import Repeated
 from edge_sorter.replay.report import Collector, build_report, write_report
-from edge_sorter.replay.truth import judge, lane_by_plan, load_truth
+from edge_sorter.replay.truth import Truth, Verdict, judge, lane_by_plan, load_truth
 from edge_sorter.sort import SortPlan, load_plan
 from edge_sorter.types import Blind, Frame, SortDecision, Step
 from edge_sorter.video import FrameSource, HealthMonitor, open_source
@@ -171,7 +171,7 @@ def replay_clip(
             video_s=recorder.last_ns / 1e9,
             dropped=dict(source.drops),
             mode="real time" if options.realtime else "as fast as possible",
-            verdict=judge(truth, recorder.decisions, lane_of=lane_by_plan(plan)) if truth else None,
+            verdict=_verdict(config, plan, truth, recorder.decisions) if truth else None,
             memory_mb=recorder.memory.as_dict(),
             router=pipeline.router.counts,
             damage=str(damage) if damage else None,
@@ -252,6 +252,11 @@ def annotate_journal(
             fps=fps,
             progress=lambda n: progress("annotate", n, total),
         )
+
+
+def _verdict(config: Config, plan: SortPlan, truth: Truth, decisions: list[SortDecision]) -> Verdict:
+    together = config.sort.doubles == "exception"
+    return judge(truth, decisions, lane_of=lane_by_plan(plan, groups_to_exception=together))
 
 
 def _overlay(pipeline: Pipeline, detector: Detector, plan: SortPlan) -> Overlay:

@@ -15,10 +15,12 @@ from typing import Any
 
 from edge_sorter.errors import ConfigError
 from edge_sorter.sort import SortPlan
-from edge_sorter.types import Parcel, SortDecision, Track, TrackState
+from edge_sorter.types import Parcel, Reason, SortDecision, Track, TrackState
 
 MATCH_WITHIN_S = 0.35
 """A decision belongs to the parcel whose crossing is nearest in time, up to this; half of a dense line's pitch."""
+
+FOR_A_GROUP = (Reason.DOUBLE, Reason.SIDE_BY_SIDE)
 
 LaneOf = Callable[["TrueParcel"], "str | None"]
 """The lane a true parcel ought to go to; None when its truth does not say enough."""
@@ -26,12 +28,19 @@ LaneOf = Callable[["TrueParcel"], "str | None"]
 
 @dataclass(frozen=True)
 class TrueParcel:
-    """One parcel that really crossed the line."""
+    """One parcel that really crossed the line.
+
+    Attributes:
+        group: why no diverter can part it from its neighbours (DOUBLE, SIDE_BY_SIDE), or None where one can.
+        group_ids: it and those neighbours.
+    """
 
     parcel_id: int
     cross_s: float
     class_name: str | None = None
     size_mm: tuple[float, float] | None = None
+    group: str | None = None
+    group_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,12 +53,13 @@ class Truth:
 
 @dataclass
 class Verdict:
-    """Decisions held against the truth."""
+    """Decisions held against the truth; `shared` parcels are among the decided, by the one decision for their group."""
 
     parcels: int
     decided: int
     missed: int
     extra: int
+    shared: int = 0
     lanes_judged: int = 0
     lane_right: int = 0
     wrong: list[dict[str, Any]] = field(default_factory=list)
@@ -61,6 +71,7 @@ class Verdict:
         return {
             "parcels": self.parcels,
             "decided": self.decided,
+            "shared": self.shared,
             "missed": self.missed,
             "extra": self.extra,
             "lanes_judged": self.lanes_judged,
@@ -86,13 +97,7 @@ def load_truth(path: Path) -> Truth:
         raise ConfigError(f"truth {path} is not JSON: {error}") from None
     try:
         if data.get("schema") == "edge_sorter.truth/1":
-            crossing = tuple(
-                TrueParcel(
-                    int(p["id"]), float(p["cross_s"]), str(p["class"]), (float(p["length_mm"]), float(p["width_mm"]))
-                )
-                for p in data["parcels"]
-                if p["crosses"]
-            )
+            crossing = tuple(_true_parcel(row) for row in data["parcels"] if row["crosses"])
             return Truth(len(crossing), crossing)
         fps = float(data["fps"]) if "fps" in data else None
         frames = data.get("crossing_frames")
@@ -103,8 +108,22 @@ def load_truth(path: Path) -> Truth:
         raise ConfigError(f"truth {path} lacks or garbles {error}; expected edge_sorter.truth/1 or a count") from None
 
 
+def _true_parcel(row: dict[str, Any]) -> TrueParcel:
+    return TrueParcel(
+        int(row["id"]),
+        float(row["cross_s"]),
+        str(row["class"]),
+        (float(row["length_mm"]), float(row["width_mm"])),
+        row.get("group"),
+        tuple(row.get("group_ids", ())),
+    )
+
+
 def judge(truth: Truth, decisions: list[SortDecision], *, lane_of: LaneOf | None = None) -> Verdict:
-    """Match decisions to true parcels by the time of crossing, nearest pairs first, and count what is left over."""
+    """Match decisions to true parcels by the time of crossing, nearest pairs first, and count what is left over.
+
+    Parcels of a group that have no decision of their own share the one that says it is for their group.
+    """
     if truth.parcels is None:
         found = min(truth.count, len(decisions))
         return Verdict(truth.count, found, truth.count - found, len(decisions) - found)
@@ -120,13 +139,23 @@ def judge(truth: Truth, decisions: list[SortDecision], *, lane_of: LaneOf | None
             parcel_of[j] = i
     matched = len(parcel_of)
     verdict = Verdict(len(truth.parcels), matched, len(truth.parcels) - matched, len(decisions) - matched)
-    for j, i in sorted(parcel_of.items()):
-        _judge_lane(verdict, truth.parcels[i], decisions[j], lane_of)
+    own = {truth.parcels[i].parcel_id: decisions[j] for j, i in sorted(parcel_of.items())}
+    for parcel in truth.parcels:
+        decision = own.get(parcel.parcel_id)
+        if decision is not None:
+            verdict.crossing_error_ms.append((decision.crossed_ns / 1e9 - parcel.cross_s) * 1e3)
+        else:
+            others = (own.get(parcel_id) for parcel_id in parcel.group_ids)
+            decision = next((d for d in others if d is not None and d.reason in FOR_A_GROUP), None)
+            verdict.shared += decision is not None
+        if decision is not None:
+            _judge_lane(verdict, parcel, decision, lane_of)
+    verdict.decided += verdict.shared
+    verdict.missed -= verdict.shared
     return verdict
 
 
 def _judge_lane(verdict: Verdict, parcel: TrueParcel, decision: SortDecision, lane_of: LaneOf | None) -> None:
-    verdict.crossing_error_ms.append((decision.crossed_ns / 1e9 - parcel.cross_s) * 1e3)
     wanted = lane_of(parcel) if lane_of else None
     if wanted is None:
         return
@@ -147,10 +176,15 @@ def _judge_lane(verdict: Verdict, parcel: TrueParcel, decision: SortDecision, la
         )
 
 
-def lane_by_plan(plan: SortPlan) -> LaneOf:
-    """Return what a plan wants for a parcel of known class and size: perfect eyes, the same rules."""
+def lane_by_plan(plan: SortPlan, *, groups_to_exception: bool = False) -> LaneOf:
+    """Return what a plan wants for a parcel of known class and size: perfect eyes, the same rules.
+
+    With `groups_to_exception` (`sort.doubles: exception`) what no diverter can part belongs into the exception lane.
+    """
 
     def lane_of(parcel: TrueParcel) -> str | None:
+        if groups_to_exception and parcel.group is not None:
+            return plan.exception
         if parcel.class_name is None:
             return None
         seen = Track(0, TrackState.CONFIRMED, 0, (0.0, 0.0, 0.0, 0.0), (0.0, 0.0), True, 1.0, 0, 1, 0, 0)

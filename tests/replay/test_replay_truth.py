@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from edge_sorter.errors import ConfigError
-from edge_sorter.replay.truth import TrueParcel, Truth, judge, load_truth, wilson
+from edge_sorter.replay.truth import TrueParcel, Truth, judge, lane_by_plan, load_truth, wilson
+from edge_sorter.sort import load_plan
 from edge_sorter.types import Action, BeltPosition, Reason, SortDecision
 
 
-def decided_at(second: float, lane: str = "L01") -> SortDecision:
+def decided_at(second: float, lane: str = "L01", reason: Reason = Reason.PLAN_MATCH) -> SortDecision:
     at_ns = round(second * 1e9)
     position = BeltPosition("TIME", None, None, None, (0.0, 0.0))
     return SortDecision(
@@ -22,7 +23,7 @@ def decided_at(second: float, lane: str = "L01") -> SortDecision:
         lane,
         (),
         Action.DIVERT,
-        Reason.PLAN_MATCH,
+        reason,
         None,
         "p",
         1,
@@ -58,6 +59,32 @@ def truth_at(*seconds: float) -> Truth:
 def test_matching(truth: Truth, decisions: list[float], expected: tuple[int, int, int]) -> None:
     verdict = judge(truth, [decided_at(s) for s in decisions])
     assert (verdict.decided, verdict.missed, verdict.extra) == expected
+
+
+def pair_at(first: float, second: float) -> Truth:
+    rows = [TrueParcel(i, s, "carton", (300.0, 200.0), "DOUBLE", (1, 2)) for i, s in ((1, first), (2, second))]
+    return Truth(2, tuple(rows))
+
+
+@pytest.mark.parametrize(
+    ("decisions", "expected"),
+    [
+        ([decided_at(1.0, "HOSP", Reason.DOUBLE)], (2, 1, 0, 0, 2)),  # one for both, as a photo-eye counts them
+        ([decided_at(1.0, "HOSP"), decided_at(1.2, "HOSP")], (2, 0, 0, 0, 2)),  # each its own
+        ([decided_at(1.0)], (1, 0, 1, 0, 0)),  # one parcel decided, the other forgotten
+        ([decided_at(t, "HOSP", Reason.DOUBLE) for t in (1.0, 1.1, 1.2)], (2, 0, 0, 1, 2)),  # one too many
+    ],
+)
+def test_a_group_may_share_a_decision(decisions: list[SortDecision], expected: tuple[int, ...]) -> None:
+    verdict = judge(pair_at(1.0, 1.2), decisions, lane_of=lambda parcel: "HOSP")
+    assert (verdict.decided, verdict.shared, verdict.missed, verdict.extra, verdict.lane_right) == expected
+
+
+def test_a_group_belongs_into_the_exception_lane_where_the_line_says_so(root: Path) -> None:
+    plan = load_plan(root / "configs/demo/plan.yaml", classes=("carton", "polybag", "mailer", "tube", "sack"))
+    parcel = TrueParcel(1, 1.0, "carton", (300.0, 200.0), "DOUBLE", (1, 2))
+    assert lane_by_plan(plan, groups_to_exception=True)(parcel) == plan.exception
+    assert lane_by_plan(plan)(parcel) == "L01"
 
 
 def test_wrong_lanes_are_named() -> None:
