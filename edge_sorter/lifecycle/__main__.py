@@ -106,6 +106,27 @@ def train_model(
     _print(f"{last}\nNext: python -m edge_sorter.lifecycle export --checkpoint {last} --out weights/NAME.onnx")
 
 
+@app.command("restore")
+def restore_checkpoint(
+    model: Annotated[Path, typer.Option(help="Float ONNX made by `export`")],
+    data: Annotated[Path, typer.Option(help="data.yaml whose training images give the batch norms their statistics")],
+    out: Annotated[Path, typer.Option(help="Checkpoint to write, e.g. RUN/weights/last.pt")],
+    images: Annotated[int, typer.Option(min=1)] = 96,
+    seed: int = 0,
+) -> None:
+    """Make a shipped float model trainable again, where its checkpoint is gone."""
+    from edge_sorter.lifecycle import calibration, manifest
+    from edge_sorter.lifecycle.restore import restore
+
+    content = manifest.load(model)
+    size_px = (content["input"]["width_px"], content["input"]["height_px"])
+    paths = calibration.choose(data, images, seed=seed)
+    count = restore(model, out, pictures=calibration.tensors(paths, size_px=size_px))
+    record = {"command": _command(), "started_from": content["training"], "restored_from_sha256": content["sha256"]}
+    (out.parent.parent / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    _print(f"{out}, statistics of {count} images\nNext: python -m edge_sorter.lifecycle train --weights {out} ...")
+
+
 @app.command("export")
 def export_model(
     checkpoint: Annotated[Path, typer.Option(help="RUN/weights/last.pt")],

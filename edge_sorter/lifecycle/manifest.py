@@ -94,6 +94,8 @@ def training_facts(run: Path) -> dict[str, Any]:
 
 
 def _facts(record: dict[str, Any]) -> dict[str, Any]:
+    if "restored_from_sha256" in record:  # its past was condensed when the file it came from was exported
+        return {key: record[key] for key in ("command", "restored_from_sha256", "started_from")}
     recipe, dataset = record["recipe"], record.get("dataset") or {}
     facts = {
         "model": record["model"],
