@@ -161,6 +161,8 @@ class Thing:
                     _tape(rng, side)
                 if rng.random() < (0.75 if top else 0.35):
                     _label(rng, side)
+                if self.class_id == CARTON and rng.random() < 0.15:
+                    _artwork(rng, side)
                 if rng.random() < 0.3:
                     _print(rng, side)
             lit = np.clip(side.astype(np.float32) * shade, 0, 255).astype(np.uint8)
@@ -174,7 +176,7 @@ def _view(rng: Rng, size_px: tuple[int, int]) -> View:
         rng.uniform(60, 90) if steep < 0.4 else rng.uniform(22, 60) if steep < 0.75 else rng.uniform(3, 22)
     )
     heading = rng.uniform(0, 2 * math.pi)
-    distance = float(np.exp(rng.uniform(math.log(0.7), math.log(3.8))))
+    distance = float(np.exp(rng.uniform(math.log(0.5), math.log(3.8))))
     target = np.array([rng.normal(0, 0.15), rng.normal(0, 0.15), rng.uniform(0, 0.25)])
     back = np.array([math.cos(pitch) * math.cos(heading), math.cos(pitch) * math.sin(heading), math.sin(pitch)])
     right = np.array([-math.sin(heading), math.cos(heading), 0.0])
@@ -193,7 +195,7 @@ def _things(rng: Rng) -> list[Thing]:
     things: list[Thing] = []
     spread = rng.uniform(0.25, 1.2)
     for _ in range(int(rng.integers(0, 11))):
-        class_id = int(rng.choice([CARTON, CARTON, CARTON, MAILER, MAILER, POLYBAG, TUBE]))
+        class_id = int(rng.choice([CARTON, CARTON, CARTON, MAILER, MAILER, POLYBAG, POLYBAG, TUBE]))
         size = _size(rng, class_id)
         place = rng.normal(0, spread, 2)
         if any(np.linalg.norm(place - t.center[:2]) < 0.45 * (max(size[:2]) + max(t.size[:2])) for t in things):
@@ -238,7 +240,9 @@ def _colour(rng: Rng, class_id: int | None) -> Floats:
     kraft[2] = kraft[1] + rng.uniform(12, 40)
     choice = rng.random()
     if class_id == CARTON:
-        return kraft if choice < 0.85 else np.full(3, rng.uniform(190, 245))
+        return (
+            kraft if choice < 0.72 else np.full(3, rng.uniform(170, 245)) if choice < 0.84 else rng.uniform(15, 235, 3)
+        )
     if class_id == MAILER:
         yellow = np.array([rng.uniform(0, 90), rng.uniform(170, 225), rng.uniform(205, 255)])
         return kraft if choice < 0.35 else yellow if choice < 0.75 else np.full(3, rng.uniform(200, 250))
@@ -285,6 +289,18 @@ def _print(rng: Rng, texture: Image) -> None:
     cv2.putText(
         texture, word, at, cv2.FONT_HERSHEY_SIMPLEX, rng.uniform(0.4, 0.9), ink, int(rng.integers(1, 3)), cv2.LINE_AA
     )
+
+
+def _artwork(rng: Rng, texture: Image) -> None:
+    """Print a shop's design over a whole face: patches and bands of colour. A printed carton stays a carton."""
+    for _ in range(int(rng.integers(1, 5))):
+        x1, y1 = rng.integers(-10, TEXTURE_PX - 10, 2).tolist()
+        x2, y2 = x1 + int(rng.integers(15, 96)), y1 + int(rng.integers(8, 80))
+        ink = tuple(int(v) for v in rng.uniform(0, 255, 3))
+        if rng.random() < 0.7:
+            cv2.rectangle(texture, (x1, y1), (x2, y2), ink, cv2.FILLED)
+        else:
+            cv2.circle(texture, (x1, y1), (x2 - x1) // 2, ink, cv2.FILLED, cv2.LINE_AA)
 
 
 def _panel(rng: Rng, texture: Image) -> None:

@@ -12,17 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sorter.sim import shapes
+from edge_sorter.sim.paint import BELT_RGB
 from edge_sorter.sim.shapes import smooth_noise
 from edge_sorter.sim.stage import Stage
 
-BELT_RGB = {
-    "black": (26, 27, 29),
-    "dark_grey": (52, 54, 57),
-    "green": (34, 84, 62),
-    "white": (214, 214, 208),
-    "beige": (198, 168, 138),
-    "blue": (40, 70, 120),
-}
 FLOOR_MM = -820.0
 
 
@@ -65,7 +58,7 @@ def _scuffs(image: NDArray[np.uint8], base: NDArray[np.float64], rng: np.random.
     image[..., :3] = cv2.addWeighted(layer, 0.7, image[..., :3], 0.3, 0)
 
 
-def floor_skin(kind: str, rng: np.random.Generator, size_px: int = 512) -> NDArray[np.uint8]:
+def floor_skin(kind: str, rng: np.random.Generator, size_px: int = 512, *, cracks: bool = True) -> NDArray[np.uint8]:
     """Concrete, asphalt, carpet, tiles or boards, square."""
     shape = (size_px, size_px)
     bases = {
@@ -91,7 +84,7 @@ def floor_skin(kind: str, rng: np.random.Generator, size_px: int = 512) -> NDArr
     image = np.empty((*shape, 4), np.uint8)
     image[..., :3] = np.clip(base * (1 + tone[..., None]), 0, 255)
     image[..., 3] = round(255 * rng.uniform(0.35, 0.9))
-    if kind in ("concrete", "asphalt", "epoxy"):
+    if cracks and kind in ("concrete", "asphalt", "epoxy"):
         for _ in range(6):
             start = rng.uniform(0, size_px, 2)
             path = np.cumsum(np.vstack([start, rng.normal(scale=18, size=(12, 2))]), axis=0).astype(np.int32)

@@ -52,10 +52,10 @@ def make_image(out_dir: Path, number: int, *, seed: int, threads: int = 0) -> No
     if image_path.exists():
         return
     scene = build(seed, number, threads=threads)
-    light, seen = scene.stage.shoot(out_dir / f".scratch_{number}.exr")
-    shot = film.random_film(scene.rng, light, infrared=scene.infrared)
-    found = boxes(scene, film.bend_mask(seen, shot.bend))
-    picture = film.develop(light, shot, scene.rng)
+    shot = scene.stage.shoot(out_dir / f".scratch_{number}.exr")
+    camera = film.random_film(scene.rng, shot.light, infrared=scene.infrared)
+    found = boxes(scene, film.bend_mask(shot.seen, camera.bend))
+    picture = film.develop(shot.light, camera, scene.rng)
     height, width = picture.shape[:2]
     scale = np.array([width, height, width, height])
     lines = [

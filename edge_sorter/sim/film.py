@@ -92,8 +92,17 @@ def bend_mask(mask: NDArray[np.int32], bend: float) -> NDArray[np.int32]:
     return bent
 
 
-def develop(light: FloatImage, film: Film, rng: np.random.Generator) -> ByteImage:
-    """Turn linear RGB, shape (h, w, 3), into the camera's 8-bit BGR picture of the same size."""
+def develop(
+    light: FloatImage, film: Film, rng: np.random.Generator, *, moving: NDArray[np.bool_] | None = None
+) -> ByteImage:
+    """Turn linear RGB, shape (h, w, 3), into the camera's 8-bit BGR picture of the same size.
+
+    Args:
+        light: what the lens let in.
+        film: how the camera sees.
+        rng: draws the noise.
+        moving: which pixels show something that moves, shape (h, w); None blurs all of them alike.
+    """
     picture = light * (film.exposure * np.asarray(film.gains, np.float32))
     if film.grey:
         picture = np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2)
@@ -101,7 +110,12 @@ def develop(light: FloatImage, film: Film, rng: np.random.Generator) -> ByteImag
         maps = bend_map(picture.shape[:2], film.bend)
         picture = cv2.remap(picture, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     if film.blur_px > 1:
-        picture = cv2.filter2D(picture, -1, _streak(film.blur_px, film.blur_rad), borderType=cv2.BORDER_REPLICATE)
+        streak = _streak(film.blur_px, film.blur_rad)
+        smeared = cv2.filter2D(picture, -1, streak, borderType=cv2.BORDER_REPLICATE)
+        if moving is not None:
+            share = cv2.filter2D(moving.astype(np.float32), -1, streak, borderType=cv2.BORDER_REPLICATE)
+            smeared = picture + (smeared - picture) * (share * moving)[..., None]
+        picture = smeared
     if film.soft_px:
         picture = cv2.GaussianBlur(picture, (0, 0), film.soft_px)
     if film.vignette:
@@ -122,9 +136,14 @@ def develop(light: FloatImage, film: Film, rng: np.random.Generator) -> ByteImag
 
 
 def _streak(length_px: float, angle_rad: float) -> FloatImage:
-    size = int(np.ceil(length_px)) | 1
+    """A line of this length drawn through subpixels, so that short and fractional blurs come out right."""
+    size = int(np.ceil(length_px)) + 2 | 1
+    along = np.linspace(-length_px / 2, length_px / 2, 64)
+    x, y = along * np.cos(angle_rad) + size // 2, along * np.sin(angle_rad) + size // 2
     kernel = np.zeros((size, size), np.float32)
-    middle = size // 2
-    dx, dy = np.cos(angle_rad) * length_px / 2, np.sin(angle_rad) * length_px / 2
-    cv2.line(kernel, (round(middle - dx), round(middle - dy)), (round(middle + dx), round(middle + dy)), 1.0, 1)
-    return kernel / kernel.sum()
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    for dx in (0, 1):
+        for dy in (0, 1):
+            share = np.abs(1 - dx - (x - left)) * np.abs(1 - dy - (y - top))
+            np.add.at(kernel, (np.minimum(top + dy, size - 1), np.minimum(left + dx, size - 1)), share)
+    return np.asarray(kernel / kernel.sum(), np.float32)

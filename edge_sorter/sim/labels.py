@@ -1,6 +1,7 @@
 """Shipping labels with real barcodes, drawn as grey pictures.
 
-Contract: the Code 128 and the QR code on a label decode to the declared text.
+Contract: both codes on a label decode to the declared text: Code 128 and QR for a carrier's own number, GS1-128 and
+GS1 DataMatrix for GS1 data such as "(00)" and an SSCC.
 """
 
 from __future__ import annotations
@@ -18,9 +19,21 @@ _CARRIERS = ("NORDPOST", "HUBLINE", "PARCELO", "EXPRESS 24", "TRANSFER", "STREEK
 
 
 def code_image(text: str, kind: str, width_px: int, height_px: int) -> ByteImage:
-    """A barcode scaled by whole modules to fit a box; white around it, shape (height_px, width_px)."""
-    code_format = zxingcpp.BarcodeFormat.Code128 if kind == "code128" else zxingcpp.BarcodeFormat.QRCode
-    raw = np.array(zxingcpp.create_barcode(text, code_format).to_image(scale=1, add_quiet_zones=False), np.uint8)
+    """A barcode scaled by whole modules to fit a box; white around it, shape (height_px, width_px).
+
+    Args:
+        text: what it says; a text such as "(00)340123450000000018" is written as GS1 data, with its FNC1.
+        kind: "code128", "qr" or "datamatrix".
+        width_px: width of the box.
+        height_px: height of the box.
+    """
+    code_format = {
+        "code128": zxingcpp.BarcodeFormat.Code128,
+        "qr": zxingcpp.BarcodeFormat.QRCode,
+        "datamatrix": zxingcpp.BarcodeFormat.DataMatrix,
+    }[kind]
+    code = zxingcpp.create_barcode(text, code_format, gs1=text.startswith("("))
+    raw = np.array(code.to_image(scale=1, add_quiet_zones=False), np.uint8)
     if kind == "code128":
         raw = raw[:1]
         scale = max(1, width_px // (raw.shape[1] + 20))
@@ -36,7 +49,7 @@ def code_image(text: str, kind: str, width_px: int, height_px: int) -> ByteImage
 
 
 def shipping_label(text: str, rng: np.random.Generator, *, width_px: int = 600, height_px: int = 420) -> ByteImage:
-    """A label with carrier, address, Code 128 and QR code of ``text``; shape (height_px, width_px), grey.
+    """A label with carrier, address, linear and matrix code of ``text``; shape (height_px, width_px), grey.
 
     Drawn at 600 x 420 or more every bar is at least two pixels wide.
     """
@@ -56,10 +69,10 @@ def shipping_label(text: str, rng: np.random.Generator, *, width_px: int = 600, 
         )
     ):
         _write(label, line, (22, 108 + 34 * row), 0.85, ink=20)
-    label[80:205, 450:585] = code_image(text, "qr", 135, 125)
+    label[80:205, 450:585] = code_image(text, "datamatrix" if text.startswith("(") else "qr", 135, 125)
     cv2.line(label, (3, 210), (596, 210), 0, 3)
     label[222:362, 12:588] = code_image(text, "code128", 576, 140)
-    _write(label, text, (130, 400), 1.0)
+    _write(label, text, (60 if len(text) > 18 else 130, 400), 1.0)
     if (width_px, height_px) != (600, 420):
         how = cv2.INTER_AREA if width_px < 600 else cv2.INTER_NEAREST
         label = cv2.resize(label, (width_px, height_px), interpolation=how)

@@ -18,6 +18,14 @@ Skin = NDArray[np.uint8]
 Rgb = tuple[int, int, int]
 Area = tuple[int, int, int, int]
 
+BELT_RGB = {
+    "black": (26, 27, 29),
+    "dark_grey": (52, 54, 57),
+    "green": (34, 84, 62),
+    "white": (214, 214, 208),
+    "beige": (198, 168, 138),
+    "blue": (40, 70, 120),
+}
 _WORDS = ("FRAGILE", "THIS SIDE UP", "HANDLE WITH CARE", "BOX 24", "ECO", "RECYCLE", "PRIME GOODS", "KEEP DRY")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import multiprocessing
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -77,28 +78,47 @@ def clip(
     jobs: Annotated[int, typer.Option(min=1, help="Processes; each renders its share on its own core.")] = 2,
     crf: Annotated[int, typer.Option(min=10, max=40, help="H.264 quality; lower is better and larger.")] = 19,
 ) -> None:
-    """Render a scenario's frames (only missing ones), then encode the clip."""
+    """Trace key pictures along the belt's travel, compose the frames from them (only missing ones), encode the clip."""
     loaded = scenarios.load(scenario)
     _need_blender()
+    from edge_sorter.sim.compose import key_path, key_travels_mm, plate_path
     from edge_sorter.sim.encode import encode, frame_path
 
     out.mkdir(parents=True, exist_ok=True)
-    missing = [frame for frame in range(loaded.video.frames) if not frame_path(out, frame).exists()]
-    # Neighbouring frames go to one process: each process pays for building the scene only once.
-    work = partial(_one_frame, scenario, out, samples)
+    keys = range(len(key_travels_mm(loaded)))
     with multiprocessing.get_context("spawn").Pool(jobs) as pool, _bar() as bar:
-        task = bar.add_task("frames", total=loaded.video.frames, completed=loaded.video.frames - len(missing))
-        for _ in pool.imap_unordered(work, missing):
-            bar.advance(task)
+
+        def work(what: str, task: Callable[[int], None], numbers: Sequence[int], path: Callable[[int], Path]) -> None:
+            missing = [number for number in numbers if not path(number).exists()]
+            row = bar.add_task(what, total=len(numbers), completed=len(numbers) - len(missing))
+            # Neighbours go to one process: each pays for building the scene, or reading a key, only once.
+            for _ in pool.imap_unordered(task, missing, chunksize=8 if len(missing) > 32 else 1):
+                bar.advance(row)
+
+        work("empty line", partial(_plate, scenario, out, samples), [0], lambda _: plate_path(out))
+        work("key pictures", partial(_one_key, scenario, out, samples), keys, partial(key_path, out))
+        work("frames", partial(_one_frame, scenario, out), range(loaded.video.frames), partial(frame_path, out))
     target = out / f"{loaded.name}.mp4"
     encode(loaded, out, target, crf=crf)
     console.print(f"{target}: {target.stat().st_size / 1e6:.2f} MB, {loaded.video.frames} frames")
 
 
-def _one_frame(scenario: Path, out: Path, samples: int, frame: int) -> None:
+def _plate(scenario: Path, out: Path, samples: int, _: int) -> None:
     from edge_sorter.sim.clip import clip_of
 
-    clip_of(scenario, samples).save(frame, out)
+    clip_of(scenario, samples).save_plate(out)
+
+
+def _one_key(scenario: Path, out: Path, samples: int, number: int) -> None:
+    from edge_sorter.sim.clip import clip_of
+
+    clip_of(scenario, samples).save_key(number, out)
+
+
+def _one_frame(scenario: Path, out: Path, frame: int) -> None:
+    from edge_sorter.sim.compose import composer_of
+
+    composer_of(scenario, out).save(frame)
 
 
 @app.command(name="truth")

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from edge_sorter.sim import conveyor, skins
 from edge_sorter.sim.camera import PinholeCamera
+from edge_sorter.sim.paint import BELT_RGB
 from edge_sorter.sim.parcels import mesh_of
 from edge_sorter.sim.scenario import CLASSES
 from edge_sorter.sim.stage import Quality, Stage
 
-SIZES_PX = ((512, 288), (512, 288), (512, 384), (480, 320), (416, 416), (384, 512))
+SIZES_PX = ((448, 256), (448, 256), (448, 336), (416, 288), (384, 384), (352, 448))  # no larger than what is trained at
 
 
 @dataclass
@@ -87,7 +88,7 @@ def random_size(rng: np.random.Generator, kind: str) -> tuple[float, float, floa
     return length, length * float(rng.uniform(0.5, 0.72)), float(rng.uniform(0.14, 0.3)) * length
 
 
-def build(seed: int, number: int, *, threads: int = 0, samples: int = 5) -> Scene:
+def build(seed: int, number: int, *, threads: int = 0, samples: int = 3) -> Scene:
     """Build the whole scene of one image on a fresh stage."""
     rng = np.random.default_rng([seed, number])
     view = str(rng.choice(["overhead", "oblique", "low"], p=[0.5, 0.3, 0.2]))
@@ -98,7 +99,8 @@ def build(seed: int, number: int, *, threads: int = 0, samples: int = 5) -> Scen
     height = 90.0 if view == "low" else 0.0
     target = np.array([rng.normal(scale=60), belt_mm / 2 + rng.normal(scale=0.12) * belt_mm, height])
     camera = random_camera(rng, view, image_px, target)
-    stage = Stage(image_px, Quality(samples=samples), seed=number, threads=threads)
+    quality = Quality(samples=samples, denoiser_quality="FAST")
+    stage = Stage(image_px, quality, seed=number, threads=threads)
     scene = Scene(rng, view, camera, belt_mm, stage, infrared)
     away = float(np.linalg.norm(np.subtract(camera.look_at_mm, camera.position_mm)))
     if view == "low" and rng.random() < 0.75:
@@ -141,7 +143,7 @@ def _surroundings(scene: Scene) -> bool:
     if rng.random() < (0.5 if low else 0.2):
         conveyor.add_rollers(stage, rng, width_mm=scene.belt_mm, low_mm=-reach, high_mm=reach)
     else:
-        names = list(conveyor.BELT_RGB)
+        names = list(BELT_RGB)
         name = str(rng.choice(names, p=[0.36, 0.24, 0.14, 0.12, 0.08, 0.06]))
         conveyor.add_belt(
             stage, rng, name, width_mm=scene.belt_mm, pitch_mm=float(rng.uniform(1800, 4200)), reach_mm=reach

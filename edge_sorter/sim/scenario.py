@@ -18,10 +18,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_sorter.errors import ConfigError
+from edge_sorter.sim import profile as profiles
 from edge_sorter.sim.camera import PinholeCamera
+from edge_sorter.sim.profile import SpeedProfile
 
 CLASSES = ("carton", "polybag", "mailer", "tube", "sack")
 Kind = Literal["carton", "polybag", "mailer", "tube", "sack"]
+TOUCHING_MM = 15.0
+"""Parcels with less clear belt between them touch: no photo-eye and no diverter can part them."""
 
 
 class _Section(BaseModel):
@@ -35,6 +39,7 @@ class VideoSpec(_Section):
     height_px: int = Field(ge=36, le=4096, multiple_of=2)
     fps: float = Field(gt=0, le=240)
     duration_s: float = Field(gt=0, le=3600)
+    exposure_ms: float = Field(default=0.0, ge=0, le=100)
 
     @property
     def frames(self) -> int:
@@ -50,18 +55,40 @@ class CameraSpec(_Section):
     horizontal_fov_deg: float = Field(gt=1, lt=170)
 
 
+class EncoderSpec(_Section):
+    """The encoder on the belt, recorded beside the clip: a 32-bit counter that wraps."""
+
+    mm_per_count: float = Field(gt=0, le=100)
+    first_count: int = Field(default=0, ge=0, lt=2**32)
+    period_ms: float = Field(default=10, ge=1, le=1000)
+
+
 class BeltSpec(_Section):
-    """The belt: its width, constant speed, what it looks like and where parcels are decided."""
+    """The belt: its width, motion, what it looks like and where parcels are decided.
+
+    It moves either with `speed_mm_s` all the time or along `profile`: [time_s, speed_mm_s] with straight ramps between.
+    """
 
     width_mm: float = Field(gt=50, le=5000)
-    speed_mm_s: float = Field(gt=0, le=10_000)
+    speed_mm_s: float | None = Field(default=None, gt=0, le=10_000)
+    profile: tuple[tuple[float, float], ...] | None = None
     decision_line_mm: float
     material: Literal["black", "dark_grey", "green", "white", "beige"] = "dark_grey"
     seam_pitch_mm: float = Field(default=2300, gt=100)
+    encoder: EncoderSpec | None = None
+
+    @property
+    def motion(self) -> SpeedProfile:
+        """How the belt moves."""
+        return SpeedProfile(self.profile) if self.profile else SpeedProfile.constant(self.speed_mm_s or 0.0)
 
 
 class ParcelSpec(_Section):
-    """One parcel; it lies ``gap_mm`` behind the one before it, or at ``start_mm`` (its centre at time zero)."""
+    """One parcel.
+
+    It lies ``gap_mm`` behind the one before it, or at ``start_mm`` (its centre at time zero), or ``beside`` the one
+    before it: level with its leading edge, or that many millimetres behind it.
+    """
 
     kind: Kind
     length_mm: float = Field(gt=20, le=2000)
@@ -71,6 +98,7 @@ class ParcelSpec(_Section):
     skew_deg: float = Field(default=0, ge=-90, le=90)
     gap_mm: float | None = Field(default=None, ge=0)
     start_mm: float | None = None
+    beside_mm: float | None = Field(default=None, ge=0)
     label_code: str | None = None
     labelled: bool = True
     damaged: bool = False
@@ -101,7 +129,7 @@ class Scenario(_Section):
 
 @dataclass(frozen=True)
 class PlacedParcel:
-    """A parcel with its exact place: the footprint's centre is at ``start_mm`` at time zero."""
+    """A parcel with its exact place: the footprint's centre is at ``start_mm`` when the belt has not moved yet."""
 
     id: int
     spec: ParcelSpec
@@ -109,12 +137,8 @@ class PlacedParcel:
     label_code: str | None
     seed: tuple[int, int]
 
-    def centre_mm(self, time_s: float, speed_mm_s: float) -> float:
-        """Where the footprint's centre is along the belt at a time."""
-        return self.start_mm + speed_mm_s * time_s
-
     def footprint_mm(self) -> NDArray[np.float64]:
-        """Corners of the footprint at time zero, shape (4, 2), belt millimetres."""
+        """Corners of the footprint before the belt moved, shape (4, 2), belt millimetres."""
         half = np.array([self.spec.length_mm, self.spec.width_mm]) / 2
         corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
         angle = radians(self.spec.skew_deg)
@@ -162,14 +186,46 @@ def _plain(location: tuple[int | str, ...], message: str, kind: str) -> str:
 def expand(scenario: Scenario) -> tuple[PlacedParcel, ...]:
     """Place every parcel on the belt, in the order of the file, numbered from 1."""
     placed: list[PlacedParcel] = []
-    rear_mm = scenario.belt.decision_line_mm
+    rear_mm = front_mm = scenario.belt.decision_line_mm
     for number, spec in enumerate(scenario.parcels, start=1):
         reach = _reach_mm(spec)
-        start = spec.start_mm if spec.start_mm is not None else rear_mm - (spec.gap_mm or 0.0) - reach
+        if spec.start_mm is not None:
+            start = spec.start_mm
+        elif spec.beside_mm is not None:
+            start = front_mm - spec.beside_mm - reach
+        else:
+            start = rear_mm - (spec.gap_mm or 0.0) - reach
         code = (spec.label_code or _made_up_code(scenario.seed, number)) if spec.labelled else None
         placed.append(PlacedParcel(number, spec, start, code, (scenario.seed, number)))
-        rear_mm = start - reach
+        rear_mm = min(rear_mm, start - reach) if spec.beside_mm is not None else start - reach
+        front_mm = start + reach
     return tuple(placed)
+
+
+def groups(placed: tuple[PlacedParcel, ...]) -> dict[int, tuple[str, tuple[int, ...]]]:
+    """Which parcels no photo-eye can part: parcel id to SIDE_BY_SIDE or DOUBLE and all ids of its group.
+
+    A group shows as one stretch of covered belt: neighbours along travel less than ``TOUCHING_MM`` apart. Two that
+    share a stretch without sharing a place across the belt lie side by side; else one touches the other.
+    """
+    found: dict[int, tuple[str, tuple[int, ...]]] = {}
+    run: list[PlacedParcel] = []
+    for parcel in [*sorted(placed, key=lambda p: -_ends_mm(p)[1]), None]:
+        if parcel and run and _ends_mm(parcel)[1] > min(_ends_mm(p)[0] for p in run) - TOUCHING_MM:
+            run.append(parcel)
+            continue
+        if len(run) > 1:
+            beside = any(_ends_mm(b)[1] - _ends_mm(a)[0] > TOUCHING_MM for a, b in combinations(run, 2))
+            members = tuple(sorted(p.id for p in run))
+            found |= {p.id: ("SIDE_BY_SIDE" if beside else "DOUBLE", members) for p in run}
+        run = [parcel] if parcel else []
+    return found
+
+
+def _ends_mm(parcel: PlacedParcel) -> tuple[float, float]:
+    """Trailing and leading end along the belt, before it moved."""
+    reach = _reach_mm(parcel.spec)
+    return parcel.start_mm - reach, parcel.start_mm + reach
 
 
 def _reach_mm(spec: ParcelSpec) -> float:
@@ -179,15 +235,28 @@ def _reach_mm(spec: ParcelSpec) -> float:
 
 
 def _made_up_code(seed: int, number: int) -> str:
-    digits = np.random.default_rng([seed, number, 77]).integers(0, 10, size=12)
-    return "JD" + "".join(str(digit) for digit in digits)
+    """A carrier's own number, or for every third parcel an SSCC as GS1 writes it."""
+    digits = "".join(str(d) for d in np.random.default_rng([seed, number, 77]).integers(0, 10, size=16))
+    return f"(00){with_check_digit('3' + digits)}" if number % 3 == 0 else "JD" + digits[:12]
+
+
+def with_check_digit(digits: str) -> str:
+    """Complete a GS1 key by its check digit (General Specifications 7.9: weights 3 and 1 from the right)."""
+    weighted = sum(int(digit) * (1 if place % 2 else 3) for place, digit in enumerate(reversed(digits)))
+    return f"{digits}{-weighted % 10}"
 
 
 def _placement_problems(scenario: Scenario) -> list[str]:
     problems = [] if scenario.parcels else ["parcels: a scenario needs at least one parcel"]
+    if (scenario.belt.speed_mm_s is None) == (scenario.belt.profile is None):
+        problems.append("belt: give exactly one of speed_mm_s and profile")
+    elif scenario.belt.profile is not None:
+        problems += profiles.problems(scenario.belt.profile)
     for index, spec in enumerate(scenario.parcels):
-        if (spec.gap_mm is None) == (spec.start_mm is None):
-            problems.append(f"parcels[{index}]: give exactly one of gap_mm and start_mm")
+        if [spec.gap_mm, spec.start_mm, spec.beside_mm].count(None) != 2:
+            problems.append(f"parcels[{index}]: give exactly one of gap_mm, start_mm and beside_mm")
+        elif index == 0 and spec.beside_mm is not None:
+            problems.append("parcels[0]: beside_mm needs a parcel before it")
         if not spec.labelled and spec.label_code is not None:
             problems.append(f"parcels[{index}]: has a label_code but labelled is false")
     if problems:

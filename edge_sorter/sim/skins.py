@@ -77,8 +77,8 @@ def _carton(spec: SkinSpec, rng: np.random.Generator) -> Skin:
     base = np.array((188, 152, 114)) * tone + rng.normal(scale=3, size=3)
     if spec.colour == "white" or (spec.colour is None and rng.random() < 0.1):
         base = np.array((228, 226, 222)) * rng.uniform(0.88, 1.02)
-    elif spec.colour is None and rng.random() < 0.06:
-        base = rng.uniform(40, 220, size=3)
+    elif spec.colour is None and rng.random() < 0.14:  # a shop's own printed carton
+        base = rng.uniform(30, 225, size=3)
     image = blank(round(total_w * s), round(total_h * s), (190, 150, 108), rng.uniform(0.6, 0.85))
     image[..., :3] = np.clip(base, 0, 255)
     mottle(image, rng, amount=0.035)

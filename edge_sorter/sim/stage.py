@@ -36,6 +36,16 @@ class Quality:
     denoise: bool = True
     denoiser_quality: str = "HIGH"
     persistent: bool = False
+    places: bool = False
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What the camera got: linear RGB (h, w, 3), object number (h, w) and, if asked for, place in mm (h, w, 3)."""
+
+    light: FloatImage
+    seen: NDArray[np.int32]
+    place_mm: FloatImage | None = None
 
 
 @contextmanager
@@ -59,7 +69,7 @@ class Stage:
     def __init__(self, image_px: tuple[int, int], quality: Quality, *, seed: int = 0, threads: int = 0) -> None:
         bpy.ops.wm.read_factory_settings(use_empty=True)
         self._scene = bpy.context.scene
-        self._image_px = image_px
+        self._image_px, self._samples = image_px, quality.samples
         render, cycles = self._scene.render, self._scene.cycles
         render.engine = "CYCLES"
         render.resolution_x, render.resolution_y = image_px
@@ -92,6 +102,7 @@ class Stage:
         for name, value in settings.items():
             setattr(cycles, name, value)
         self._scene.view_layers[0].use_pass_object_index = True
+        self._scene.view_layers[0].use_pass_position = quality.places
         self._scene.render.image_settings.media_type = "MULTI_LAYER_IMAGE"
         self._scene.render.image_settings.file_format = "OPEN_EXR_MULTILAYER"
         self._scene.render.image_settings.color_depth = "32"
@@ -231,10 +242,11 @@ class Stage:
         self._scene.collection.objects.link(thing)
         self._scene.camera = thing
 
-    def shoot(self, scratch: Path, *, seed: int | None = None) -> tuple[FloatImage, NDArray[np.int32]]:
-        """Render: linear RGB, shape (h, w, 3), and the object number seen at each pixel, shape (h, w)."""
+    def shoot(self, scratch: Path, *, seed: int | None = None, samples: int | None = None) -> Shot:
+        """Render what the camera sees; ``samples`` other than the stage's own for this one picture."""
         if seed is not None:
             self._scene.cycles.seed = seed
+        self._scene.cycles.samples = samples or self._samples
         scratch.parent.mkdir(parents=True, exist_ok=True)
         self._scene.render.filepath = str(scratch)
         with quiet():
@@ -244,7 +256,24 @@ class Stage:
         scratch.unlink()
         colour = next(pixels for name, pixels in planes.items() if name.endswith("Combined"))
         index = next(pixels for name, pixels in planes.items() if "Object Index" in name)
-        return np.ascontiguousarray(colour[..., :3], dtype=np.float32), np.rint(index).astype(np.int32)
+        place = [planes[name] for name in sorted(planes) if "Position" in name]  # three channels: X, Y, Z
+        return Shot(
+            np.ascontiguousarray(colour[..., :3], dtype=np.float32),
+            np.rint(index).astype(np.int32),
+            np.stack(place, axis=-1).astype(np.float32) / MM if place else None,
+        )
+
+    def paint(self, thing: Any, albedo: float) -> None:
+        """Give a plain thing another grey, as linear albedo."""
+        nodes = thing.data.materials[0].node_tree.nodes
+        nodes["Principled BSDF"].inputs["Base Color"].default_value = (albedo, albedo, albedo, 1.0)
+
+    def show_rows(self, first: int, last: int) -> None:
+        """Render only these rows of the picture from now on; the others come out black."""
+        render, height = self._scene.render, self._image_px[1]
+        render.use_border, render.use_crop_to_border = True, False
+        render.border_min_x, render.border_max_x = 0.0, 1.0
+        render.border_min_y, render.border_max_y = 1.0 - last / height, 1.0 - first / height
 
 
 def _linear(value: float) -> float:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sorter.sim.parcels import mesh_of
-from edge_sorter.sim.scenario import CLASSES, PlacedParcel, Scenario, expand
+from edge_sorter.sim.profile import encoder_rows
+from edge_sorter.sim.scenario import CLASSES, PlacedParcel, Scenario, expand, groups
 
 SCHEMA = "edge_sorter.truth/1"
 FloatArray = NDArray[np.float64]
@@ -43,6 +44,8 @@ def calibration(scenario: Scenario) -> Calibration:
 def truth(scenario: Scenario) -> dict[str, Any]:
     """The content of truth.json."""
     video, belt, points = scenario.video, scenario.belt, calibration(scenario)
+    placed = expand(scenario)
+    together = groups(placed)
     return {
         "schema": SCHEMA,
         "clip": f"{scenario.name}.mp4",
@@ -50,22 +53,25 @@ def truth(scenario: Scenario) -> dict[str, Any]:
         "frames": video.frames,
         "image_px": [video.width_px, video.height_px],
         "belt": {
-            "speed_mm_s": belt.speed_mm_s,
+            "profile": [list(knot) for knot in belt.motion.knots],
             "width_mm": belt.width_mm,
             "image_points_px": points.image_points_px.round(4).tolist(),
             "belt_points_mm": points.belt_points_mm.tolist(),
         },
         "decision_line_mm": belt.decision_line_mm,
-        "parcels": [_parcel_truth(scenario, parcel) for parcel in expand(scenario)],
+        "parcels": [_parcel_truth(scenario, parcel, together) for parcel in placed],
         "boxes_mot": "truth_mot.txt",
     }
 
 
-def _parcel_truth(scenario: Scenario, parcel: PlacedParcel) -> dict[str, Any]:
+def _parcel_truth(
+    scenario: Scenario, parcel: PlacedParcel, together: dict[int, tuple[str, tuple[int, ...]]]
+) -> dict[str, Any]:
     spec, line = parcel.spec, scenario.belt.decision_line_mm
-    cross_s = (line - parcel.start_mm) / scenario.belt.speed_mm_s
+    cross_s = scenario.belt.motion.time_at_s(line - parcel.start_mm)
     last_s = (scenario.video.frames - 1) / scenario.video.fps
-    crosses = 0.0 <= cross_s <= last_s
+    crosses = cross_s is not None and 0.0 <= cross_s <= last_s
+    reason, members = together.get(parcel.id, (None, ()))
     return {
         "id": parcel.id,
         "class": spec.kind,
@@ -79,8 +85,10 @@ def _parcel_truth(scenario: Scenario, parcel: PlacedParcel) -> dict[str, Any]:
         "labelled": spec.labelled,
         "damaged": spec.damaged,
         "in_view_at_start": bool(box_at(scenario, parcel, 0.0) is not None),
+        "group": reason,
+        "group_ids": list(members),
         "crosses": crosses,
-        "cross_s": round(cross_s, 4) if crosses else None,
+        "cross_s": round(cross_s, 4) if crosses and cross_s is not None else None,
     }
 
 
@@ -104,7 +112,7 @@ def box_at(
 ) -> tuple[float, float, float, float, float] | None:
     """The parcel's box (x, y, width, height) clipped to the picture and the share of it inside, or None if outside."""
     vertices = placed_vertices_mm(parcel) if vertices_mm is None else vertices_mm
-    moved = vertices + np.array([scenario.belt.speed_mm_s * time_s, 0.0, 0.0])
+    moved = vertices + np.array([scenario.belt.motion.travel_mm(time_s), 0.0, 0.0])
     pixels = scenario.pinhole().project(moved)
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     clipped_low = np.clip(low, 0, [scenario.video.width_px, scenario.video.height_px])
@@ -145,11 +153,32 @@ def calibration_yaml(scenario: Scenario) -> str:
     )
 
 
+def encoder_csv(scenario: Scenario) -> str | None:
+    """The record of the belt's encoder over the clip, or None where the scenario has none."""
+    spec = scenario.belt.encoder
+    if spec is None:
+        return None
+    rows = encoder_rows(
+        scenario.belt.motion,
+        duration_s=scenario.video.duration_s,
+        mm_per_count=spec.mm_per_count,
+        first_count=spec.first_count,
+        period_ms=spec.period_ms,
+    )
+    return "captured_ns,count\n" + "".join(f"{at_ns},{count}\n" for at_ns, count in rows)
+
+
 def write(scenario: Scenario, out_dir: Path, calibration_path: Path | None = None) -> None:
-    """Write truth.json, truth_mot.txt and, if wanted, the calibration file; each appears whole or not at all."""
+    """Write truth.json, truth_mot.txt, the encoder's record if there is one, and, if wanted, the calibration file.
+
+    Each appears whole or not at all.
+    """
     out_dir.mkdir(parents=True, exist_ok=True)
     _replace(out_dir / "truth.json", json.dumps(truth(scenario), indent=1) + "\n")
     _replace(out_dir / "truth_mot.txt", "\n".join(mot_lines(scenario)) + "\n")
+    encoder = encoder_csv(scenario)
+    if encoder is not None:
+        _replace(out_dir / f"{scenario.name}.encoder.csv", encoder)
     if calibration_path is not None:
         calibration_path.parent.mkdir(parents=True, exist_ok=True)
         _replace(calibration_path, calibration_yaml(scenario))

@@ -32,6 +32,23 @@ def test_label_barcodes_read_as_declared(text: str, seed: int) -> None:
     assert read == {("Code128", text), ("QRCode", text)}
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_an_sscc_label_is_written_as_gs1(seed: int) -> None:
+    zxingcpp = pytest.importorskip("zxingcpp", reason="the barcode reader is not installed")
+    from edge_sorter.identify.check_digit import gs1_ok
+    from edge_sorter.sim.labels import shipping_label
+    from edge_sorter.sim.scenario import with_check_digit
+
+    sscc = with_check_digit(f"3401234500000{seed:04d}")
+    assert gs1_ok(sscc)
+    label = shipping_label(f"(00){sscc}", np.random.default_rng(seed))
+    codes = zxingcpp.read_barcodes(np.pad(label, 40, constant_values=200))
+    assert {(code.symbology_identifier, code.text) for code in codes} == {
+        ("]C1", f"(00){sscc}"),
+        ("]d2", f"(00){sscc}"),
+    }
+
+
 @pytest.mark.parametrize("kind", CLASSES)
 def test_meshes_have_their_size_and_stand_on_the_belt(kind: str) -> None:
     mesh = mesh_of(kind, SIZES[kind], (1, 2))
