@@ -39,7 +39,7 @@ def demo(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
 def test_every_demo_parcel_gets_one_decision_in_the_right_lane_and_in_time(demo: Replayed) -> None:
     report = demo.result.report
     truth = report["truth"]
-    assert truth["parcels"] >= 25
+    assert truth["parcels"] >= 40
     assert (truth["decided"], truth["missed"], truth["extra"]) == (truth["parcels"], 0, 0)
     assert truth["lane_right"] / truth["lanes_judged"] >= 0.99, truth["wrong"]
     assert (report["late"], report["duplicates"]) == (0, 0)
@@ -70,7 +70,7 @@ def test_golden_journal(root: Path) -> None:
     --out out/golden --no-video`, look at what changed, and copy journal.jsonl to tests/golden/demo.jsonl.
     """
     decisions, differ = replay_journal(load_config(root / DEMO), GOLDEN / "demo.jsonl")
-    assert decisions >= 25
+    assert decisions >= 38
     assert differ == 0
 
 
@@ -164,9 +164,10 @@ def test_make_demo_says_so_in_its_last_line(root: Path, tmp_path: Path) -> None:
     )
     last = shown.stdout.strip().splitlines()[-1]
     assert shown.returncode == 0, shown.stdout + shown.stderr
-    parcels = last.split()[0]
+    parcels = int(last.split()[0])
     assert last == (
-        f"{parcels} parcels, {parcels} decisions received over MQTT, {parcels} in the right lane, 0 late, 0 duplicates"
+        f"{parcels} parcels, {parcels - 2} decisions received over MQTT, 2 of them for two that no diverter can part, "
+        f"{parcels} parcels in the right lane, 0 late, 0 duplicates"
     )
 
 
