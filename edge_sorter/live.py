@@ -33,7 +33,7 @@ from edge_sorter.plc.publisher import PublishResult
 from edge_sorter.plc.topics import Topics
 from edge_sorter.replay.runner import Progress, ReplayOptions, ReplayResult, replay_clip
 from edge_sorter.service.attended import AttendedLink
-from edge_sorter.service.kept_journal import KeptJournal
+from edge_sorter.service.kept_journal import KeptJournal, Tell
 from edge_sorter.service.notify import Notify
 from edge_sorter.service.plan_news import PlanNews
 from edge_sorter.service.reload import Reload
@@ -141,7 +141,7 @@ def _run(around: _Around, *, stopped: Callable[[], bool], reload_asked: Callable
     _tell_what_runs(around, detector, plan, source)
     attended = AttendedLink(around.link, status=around.status, source=source, notify=notify)
     pipeline = open_pipeline(config, detector=detector, plan=plan, image_size_px=source.size_px, boot_id=around.boot_id)
-    observers = _observers(around, pipeline, detector, plan, source, tell=attended.remark)
+    observers = _observers(around, pipeline, detector, plan, source, tell=attended.journal)
     news = PlanNews(
         pipeline.router,
         around.link,
@@ -200,7 +200,7 @@ def _observers(
     plan: SortPlan,
     source: FrameSource,
     *,
-    tell: Callable[[str], None],
+    tell: Tell,
 ) -> tuple[Observer, ...]:
     observers: list[Observer] = [around.status, _Log()]
     config, page, path = around.config, around.page, around.config.journal.path
@@ -228,18 +228,18 @@ def _reload(
 ) -> tuple[Reload, ...]:
     if around.path is None:
         return ()
-    return (
-        Reload(
-            around.path,
-            around.config,
-            asked=asked,
-            clock=around.clock,
-            classes=detector.classes,
-            confidence=detector.manifest.confidence,
-            notify=around.notify,
-            tell=tell,
-        ),
+    reload = Reload(
+        around.path,
+        around.config,
+        asked=asked,
+        clock=around.clock,
+        classes=detector.classes,
+        confidence=detector.manifest.confidence,
+        notify=around.notify,
+        tell=tell,
     )
+    around.link.on_command("reload", reload.command)
+    return (reload,)
 
 
 def replay_published(

@@ -33,6 +33,10 @@ ALARMS: dict[str, AlarmText] = {
     "MODEL_FAILED": AlarmText(
         2, "The model or its engine failed", "See the log; restart, or go back to the last model"
     ),
+    "ENGINE_FALLBACK": AlarmText(
+        3, "An inference engine failed and a slower one took over", "Mind the belt speed it names; mend, then restart"
+    ),
+    "JOURNAL_STOPPED": AlarmText(4, "The journal is not written", "Make room on its disk; it goes on by itself"),
     "OVERLOAD": AlarmText(
         3, "Pictures wait too long to be looked at", "Slow the line down; check temperature and load"
     ),

@@ -60,13 +60,19 @@ class AttendedLink:
             self._notify.status(state.value if cause == state.value.lower() else f"{state.value}: {cause}")
 
     def limit(self, cause: str) -> None:
-        """From now on the line runs, but not as well as it should."""
+        """From now on the line runs, but not as well as it should; `cause` begins with the alarm's code."""
         self._limit = cause
+        self._link.alarm(cause.split(maxsplit=1)[0], active=True, detail=cause)
         self.state(self._said[0], cause=self._said[1])
 
     def remark(self, cause: str) -> None:
         """Tell something without a change of state: the same state again with a new cause."""
         self.state(self._said[0], cause=cause)
+
+    def journal(self, *, writes: bool, why: str) -> None:
+        """Tell that the journal stopped, or that it goes on."""
+        self._link.alarm("JOURNAL_STOPPED", active=not writes, detail=why)
+        self.remark(why)
 
     def tick(self, now_ns: int, *, vitals: Vitals = NO_VITALS) -> None:
         """Do what is due on the link, and note that the loop is alive."""
@@ -89,6 +95,9 @@ class AttendedLink:
                     broker_connected=link.connected,
                     broker_reconnects=link.reconnects,
                     acked=link.acked,
+                    outcomes=dict(link.outcomes),
+                    rejected=dict(link.rejected),
+                    alarms=tuple(link.alarms),
                 )
             )
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from edge_sorter.errors import JournalError
 from edge_sorter.events import LineEvent
@@ -34,13 +35,20 @@ def room_on_disk(folder: Path) -> bool:
     return usage.free >= max(LEAST_FREE_BYTES, LEAST_FREE * usage.total)
 
 
+class Tell(Protocol):
+    """Hears what becomes of the journal."""
+
+    def __call__(self, *, writes: bool, why: str) -> None:
+        """Take whether it writes from now on, and one line about it."""
+
+
 class KeptJournal:
     """An observer that writes every step while it can; a context manager.
 
     Args:
         path: The journal.
         open_with: Opens it afresh.
-        tell: Told in one line when it stops and when it goes on.
+        tell: Told whether it writes, and why, when it stops and when it goes on.
         has_room: Asked now and then about the journal's folder.
 
     Attributes:
@@ -52,7 +60,7 @@ class KeptJournal:
         path: Path,
         *,
         open_with: Callable[[], JournalWriter],
-        tell: Callable[[str], None],
+        tell: Tell,
         has_room: Callable[[Path], bool] = room_on_disk,
     ) -> None:
         self.skipped = 0
@@ -123,7 +131,7 @@ class KeptJournal:
         if not self._stopped:
             self._stopped = True
             log.error("journal stopped: %s; sorting goes on without it", why)
-            self._tell(f"journal stopped: {why}"[:200])
+            self._tell(writes=False, why=f"journal stopped: {why}"[:200])
 
     def _resume(self, now_ns: int) -> None:
         try:
@@ -133,7 +141,7 @@ class KeptJournal:
             return
         self._stopped = False
         log.warning("journal goes on, %d frames are missing", self.skipped)
-        self._tell("journal goes on")
+        self._tell(writes=True, why="journal goes on")
 
     def _opened(self) -> JournalWriter:
         with suppress(OSError):

@@ -17,6 +17,7 @@ from prometheus_client.core import (
     Metric,
 )
 
+from edge_sorter.plc.alarm_table import alarm_text
 from edge_sorter.plc.messages import AppState
 from edge_sorter.service.durations import BOUNDS_MS, DurationCounts
 from edge_sorter.service.status import LineSnapshot, LineStatus
@@ -89,6 +90,14 @@ def _decisions(seen: LineSnapshot) -> Iterator[Metric]:
 def _ends(seen: LineSnapshot) -> Iterator[Metric]:
     yield _gauge("broker_connected", "1 while a decision would be sent", float(seen.peers.broker_connected))
     again = {"camera": seen.peers.camera_reconnects, "broker": seen.peers.broker_reconnects}
+    yield _counter(
+        "outcomes", "Parcels by how their story ended, as the PLC told", seen.peers.outcomes, label="outcome"
+    )
+    yield _counter("messages_refused", "Incoming messages that were refused", seen.peers.rejected, label="code")
+    wrong = GaugeMetricFamily(PREFIX + "alarm", "1 while an alarm is active or acked", labels=("code", "severity"))
+    for alarm in seen.peers.alarms:
+        wrong.add_metric((alarm.code, str(alarm_text(alarm.code).severity)), 1)
+    yield wrong
     yield _counter("reconnects", "How often an end was lost and found again", again, label="end")
 
 

@@ -60,10 +60,17 @@ class Reload:
         self._results: SimpleQueue[Config | ConfigError] = SimpleQueue()
         self._reading: threading.Thread | None = None
         self._document: dict[str, Any] = {}
+        self._commanded = False
+
+    def command(self, _: dict[str, Any]) -> str:
+        """Take the command "reload" from the broker; how it went is told on the state topic."""
+        self._commanded = True
+        return "reading the files; the state topic tells how it went"
 
     def take_events(self, now_ns: int) -> list[LineEvent]:
         """Start a reload where one is asked for; return what one that is finished changes."""
-        if self._reading is None and self._asked():
+        if self._reading is None and (self._asked() or self._commanded):
+            self._commanded = False
             log.info("reload asked for: %s", self._path)
             self._notify.reloading(self._clock.now_ns())
             self._reading = threading.Thread(target=self._read, name="reload", daemon=True)

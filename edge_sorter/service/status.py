@@ -10,13 +10,14 @@ import math
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import TypeVar
 
 from edge_sorter.clock import Clock
 from edge_sorter.events import LineEvent
+from edge_sorter.plc.alarms import Alarm
 from edge_sorter.plc.messages import AppState, InfoMessage
 from edge_sorter.plc.publisher import PublishResult, Vitals
 from edge_sorter.service.durations import DurationCounts, Durations
@@ -86,6 +87,9 @@ class Peers:
         broker_connected: Whether a decision would be sent now.
         broker_reconnects: How often a lost broker was found again.
         acked: Decisions the broker acknowledged.
+        outcomes: How many parcels' stories ended how, as the PLC told.
+        rejected: Incoming messages that were refused, by code.
+        alarms: What is wrong right now, the most urgent first.
     """
 
     camera_drops: dict[str, int]
@@ -93,6 +97,9 @@ class Peers:
     broker_connected: bool = False
     broker_reconnects: int = 0
     acked: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
+    alarms: tuple[Alarm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from prometheus_client.exposition import generate_latest
 from test_line_status import MS, decision, step
 
 from edge_sorter.clock import ReplayClock
+from edge_sorter.plc.alarms import Alarm
 from edge_sorter.plc.publisher import PublishResult, Vitals
 from edge_sorter.service.metrics import registry
-from edge_sorter.service.status import LineStatus
+from edge_sorter.service.status import LineStatus, Peers
 
 RULES = "deploy/prometheus/alerts.yaml"
 
@@ -42,6 +43,7 @@ def test_every_figure_they_ask_for_exists(root: Path):
     status = LineStatus(clock)
     status.on_step(step(0, 0, decision(1)), (PublishResult.SENT,), MS)
     status.came_round(0, vitals=Vitals(fps=30.0))
+    status.met(Peers({}, alarms=(Alarm("MISSORT", "ACTIVE", 0),)))
     served = generate_latest(registry(status)).decode()
     names = set(re.findall(r"^(\w+?)(?:\{| )", served, re.M)) | {"edge_sorter_temperature_celsius"}
     rules = yaml.safe_load((root / RULES).read_text())["groups"][0]["rules"]

@@ -6,6 +6,7 @@ import pytest
 from test_line_status import MS, step
 
 from edge_sorter.clock import ReplayClock
+from edge_sorter.plc.alarms import AlarmBoard
 from edge_sorter.plc.messages import AppState
 from edge_sorter.plc.publisher import MemoryPublisher
 from edge_sorter.service.attended import AttendedLink
@@ -20,6 +21,18 @@ class Link(MemoryPublisher):
 
     connected, reconnects, acked = True, 2, 7
     laid_over = None
+
+    def __init__(self, clock: ReplayClock) -> None:
+        super().__init__(clock)
+        self.board = AlarmBoard()
+        self.outcomes, self.rejected = {"VERIFIED": 5}, {"TOO_LARGE": 1}
+
+    def alarm(self, code: str, *, active: bool, about: str = "", detail: str = "") -> None:
+        self.board.set(code, active=active, at_ns=0, about=about, detail=detail)
+
+    @property
+    def alarms(self):
+        return self.board.active()
 
     @property
     def standing(self):
@@ -91,8 +104,20 @@ def test_a_limited_line_never_says_that_it_just_runs(line):
     limited = (AppState.DEGRADED, "ENGINE_FALLBACK to ONNX Runtime: 9 frames/s")
     assert link.states == [(AppState.RUNNING, None), limited, (AppState.DEGRADED, "CAM_DARK"), limited]
     assert status.snapshot().state is AppState.DEGRADED
+    assert [(alarm.code, alarm.detail) for alarm in link.alarms] == [("ENGINE_FALLBACK", limited[1])]
     attended.state("HOLD", cause="broken")
     assert link.states[-1] == (AppState.HOLD, "broken")
+
+
+def test_a_journal_that_stopped_is_an_alarm_until_it_goes_on(line):
+    attended, link, status, _ = line
+    attended.state("RUNNING")
+    attended.journal(writes=False, why="journal stopped: the disk is nearly full")
+    attended.tick(0)
+    assert [alarm.code for alarm in status.snapshot().peers.alarms] == ["JOURNAL_STOPPED"]
+    assert link.states[-1] == (AppState.RUNNING, "journal stopped: the disk is nearly full")
+    attended.journal(writes=True, why="journal goes on")
+    assert link.alarms == []
 
 
 def test_a_remark_changes_no_state(line):
@@ -119,6 +144,7 @@ def test_status_learns_what_the_ends_say(line):
     attended, _, status, _ = line
     attended.tick(0)
     peers = status.snapshot().peers
+    assert (peers.outcomes, peers.rejected) == ({"VERIFIED": 5}, {"TOO_LARGE": 1})
     assert (peers.camera_drops, peers.broker_connected, peers.broker_reconnects, peers.acked) == (
         {"replaced": 3},
         True,

@@ -33,7 +33,12 @@ def disk() -> Disk:
 
 
 def kept(path: Path, disk, told: list[str]) -> KeptJournal:
-    return KeptJournal(path, open_with=lambda: JournalWriter(path, header=HEADER), tell=told.append, has_room=disk)
+    return KeptJournal(
+        path,
+        open_with=lambda: JournalWriter(path, header=HEADER),
+        tell=lambda *, writes, why: told.append(why),
+        has_room=disk,
+    )
 
 
 def frames(path: Path) -> list[int]:

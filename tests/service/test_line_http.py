@@ -16,6 +16,7 @@ from test_line_status import MS, decision, step
 from edge_sorter.clock import ReplayClock
 from edge_sorter.config import ServiceSection
 from edge_sorter.errors import ConfigError
+from edge_sorter.plc.alarms import Alarm
 from edge_sorter.plc.messages import InfoMessage
 from edge_sorter.plc.publisher import PublishResult, Vitals
 from edge_sorter.service.http import HttpServer, open_http
@@ -84,7 +85,9 @@ def test_metrics_say_what_happened(server, status, clock):
         step(3, 100 * MS, decision(1, captured_ns=100 * MS), late), (PublishResult.SENT, PublishResult.LATE), 2 * MS
     )
     status.on_blind(Blind(150 * MS, "CAM_LOST"))
-    status.met(Peers({"replaced": 7}, camera_reconnects=2, broker_connected=True, broker_reconnects=1, acked=1))
+    alarm = Alarm("MISSORT", "ACTIVE", 0)
+    told = {"outcomes": {"VERIFIED": 4}, "rejected": {"TOO_LARGE": 3}, "alarms": (alarm,)}
+    status.met(Peers({"replaced": 7}, camera_reconnects=2, broker_connected=True, broker_reconnects=1, acked=1, **told))
     status.came_round(150 * MS, vitals=Vitals(fps=29.9))
     seen = figures(server)
 
@@ -102,6 +105,8 @@ def test_metrics_say_what_happened(server, status, clock):
     assert (value("reconnects_total", end="camera"), value("reconnects_total", end="broker")) == (2, 1)
     assert (value("blind"), value("blind_looks_total", reason="CAM_LOST")) == (1, 1)
     assert (value("frames_per_second"), value("state", state="RUNNING")) == (29.9, 1)
+    assert value("alarm", code="MISSORT", severity="1") == 1
+    assert (value("outcomes_total", outcome="VERIFIED"), value("messages_refused_total", code="TOO_LARGE")) == (4, 3)
     kept = {"boot_id": "B", "version": "1", "source": "clip", "model": "m#1", "engine": "e", "plan": "p#1"}
     assert value("build_info", **kept, calibration="") == 1
 

@@ -145,6 +145,19 @@ def test_a_second_reload_works_like_the_first(line):
     assert len(line.events()) == 2
 
 
+def test_the_brokers_command_does_the_same(line):
+    assert "state topic" in line.reload.command({})
+    found: list = []
+    real.wait_until(
+        lambda: line.told == ["reloaded"],
+        timeout_s=20,
+        what="it",
+        meanwhile=lambda: found.extend(line.reload.take_events(1)),
+    )
+    assert len(found) == 2
+    assert line.reload.take_events(2) == []
+
+
 def test_changes_name_only_what_differs(root):
     config = load_config(root / "configs/demo/line.yaml")
     sort = config.sort.model_copy(update={"min_hits": 9, "doubles_gap_mm": 1.0})
