@@ -69,6 +69,7 @@ def decision_record(decision: SortDecision) -> dict[str, Any]:
         "plc_index": decision.plc_index,
         "height_mm": decision.height_mm,
         "weight_g": decision.weight_g,
+        "recirc": decision.rounds or None,
     }
     return record | {name: value for name, value in known.items() if value is not None}
 

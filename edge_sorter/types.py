@@ -288,6 +288,7 @@ class SortDecision:
         deadline_count: The same as the encoder's count, which a standing belt does not reach; None without one.
         plc_index: The PLC's own number of the parcel, or None.
         height_mm, weight_g: From a dimensioner or scale, or None.
+        rounds: How often it was seen before on its way round the loop.
     """
 
     parcel_uid: str
@@ -313,6 +314,7 @@ class SortDecision:
     plc_index: int | None = None
     height_mm: float | None = None
     weight_g: float | None = None
+    rounds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

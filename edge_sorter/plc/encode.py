@@ -73,6 +73,7 @@ def whole_message(
         parcel_uid=decision.parcel_uid,
         rev=decision.rev,
         plc_index=decision.plc_index,
+        recirc=decision.rounds,
         lane=decision.lane,
         alt=decision.alternates,
         action=decision.action,

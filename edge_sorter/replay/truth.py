@@ -124,6 +124,7 @@ def judge(truth: Truth, decisions: list[SortDecision], *, lane_of: LaneOf | None
 
     Parcels of a group that have no decision of their own share the one that says it is for their group.
     """
+    decisions = list({decision.parcel_uid: decision for decision in decisions}.values())  # its newest revision counts
     if truth.parcels is None:
         found = min(truth.count, len(decisions))
         return Verdict(truth.count, found, truth.count - found, len(decisions) - found)

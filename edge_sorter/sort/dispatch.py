@@ -98,12 +98,13 @@ class Dispatch:
     def _decide(self, arrival: Arrival) -> tuple[SortDecision, ...]:
         plan, at_ns = self.plans.active, arrival.captured_ns
         facts = plan.facts(arrival.evidence.parcel)
+        rounds = self._rounds.seen(facts, plan.recirculate, at_ns=at_ns)
         wish = judge(
             arrival.evidence,
             facts,
             plan=plan,
             section=self._section,
-            rounds=self._rounds.seen(facts, plan.recirculate, at_ns=at_ns),
+            rounds=rounds,
             local_s=None if self._wall is None else self._wall.local_s(at_ns),
         )
         verdict = self._choose(wish, plan, at_ns)
@@ -114,7 +115,7 @@ class Dispatch:
             verdict = self._choose(wish, plan, at_ns)
             ahead = [sent for passed in close if (sent := self._in_flight.get(passed.uid)) is not None]
             revised = [self._revise(sent, to_exception(sent.plan, Reason.GAP_VIOLATION), at_ns) for sent in ahead]
-        decision = self._first(arrival, wish, verdict)
+        decision = self._first(arrival, wish, verdict, rounds=rounds)
         return (*(revision for revision in revised if revision is not None), decision)
 
     def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
@@ -178,7 +179,7 @@ class Dispatch:
             in_time=in_time,
         )
 
-    def _first(self, arrival: Arrival, wish: Wish, verdict: Verdict) -> SortDecision:
+    def _first(self, arrival: Arrival, wish: Wish, verdict: Verdict, *, rounds: int) -> SortDecision:
         """Make revision 0."""
         plan, at_ns, parcel = self.plans.active, arrival.captured_ns, arrival.evidence.parcel
         until = self._deadline(
@@ -219,6 +220,7 @@ class Dispatch:
             plc_index=arrival.plc_index,
             height_mm=parcel.height_mm,
             weight_g=parcel.weight_g,
+            rounds=rounds,
         )
         if not late:
             self._in_flight.add(Sent(decision, wish, plan, arrival.crossed_mm, arrival.speed_mm_s, until))

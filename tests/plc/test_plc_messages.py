@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from edge_sorter.clock import ReplayClock
 from edge_sorter.config import LineSection
+from edge_sorter.journal import decision_record
 from edge_sorter.plc.boot import boot_id
 from edge_sorter.plc.decode import decode
 from edge_sorter.plc.encode import MAX_PAYLOAD_BYTES, decision_message
@@ -277,3 +278,10 @@ def test_memory_publisher_keeps_the_rules_of_a_link():
     assert [one.rev for one in publisher.sent] == [0, 1]
     assert publisher.states == [(AppState.RUNNING, None), (AppState.OFFLINE, "stopped")]
     assert math.isclose(sum(publisher.counts.values()), 4)
+
+
+def test_a_parcel_that_came_round_says_how_often():
+    assert message(decision()).recirc == 0
+    assert message(decision(rounds=2)).recirc == 2
+    assert "recirc" not in decision_record(decision())
+    assert decision_record(decision(rounds=2))["recirc"] == 2

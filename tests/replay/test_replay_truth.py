@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -12,14 +13,23 @@ from edge_sorter.replay.truth import TrueParcel, Truth, judge, lane_by_plan, loa
 from edge_sorter.sort import load_plan
 from edge_sorter.types import Action, BeltPosition, Reason, SortDecision
 
+NUMBERS = itertools.count(1)
 
-def decided_at(second: float, lane: str = "L01", reason: Reason = Reason.PLAN_MATCH) -> SortDecision:
+
+def decided_at(
+    second: float,
+    lane: str = "L01",
+    reason: Reason = Reason.PLAN_MATCH,
+    *,
+    uid: str | None = None,
+    rev: int = 0,
+) -> SortDecision:
     at_ns = round(second * 1e9)
     position = BeltPosition("TIME", None, None, None, (0.0, 0.0))
     return SortDecision(
-        "u",
+        uid or f"B-{next(NUMBERS)}",
         1,
-        0,
+        rev,
         lane,
         (),
         Action.DIVERT,
@@ -123,3 +133,9 @@ def test_the_demo_truth_is_read(root: Path) -> None:
     assert truth.parcels is not None
     assert truth.count >= 25
     assert {p.class_name for p in truth.parcels} >= {"carton", "polybag", "mailer"}
+
+
+def test_a_revised_parcel_counts_once_and_with_its_newest_lane() -> None:
+    revised = [decided_at(1, "L09", uid="one"), decided_at(2), decided_at(1, "L01", uid="one", rev=1)]
+    verdict = judge(truth_at(1, 2), revised, lane_of=lambda parcel: "L01")
+    assert (verdict.decided, verdict.missed, verdict.extra, verdict.lane_right) == (2, 0, 0, 2)

@@ -283,7 +283,9 @@ def test_a_parcel_that_was_sent_elsewhere_after_all_does_not_count_against_a_lim
 def test_a_parcel_that_comes_round_too_often_goes_to_a_person():
     router, belt = router_of(recirculate={"limit": 2, "loop_s": 60.0})
     code = {"codes": (Code("Code128", "JD014600"),)}
-    lanes = [lane_of(cross(router, belt, 50.0 * n, n, **code)) for n in range(1, 5)]
+    found = [cross(router, belt, 50.0 * n, n, **code) for n in range(1, 5)]
+    assert [decision.rounds for (decision,) in found] == [0, 1, 2, 3]
+    lanes = [lane_of(decisions) for decisions in found]
     assert [lane for lane, _, _ in lanes] == ["L1", "L1", "L1", "HOSP"]
     assert lanes[3][1:] == (Reason.RECIRC_LIMIT, Action.EXCEPTION)
     assert lane_of(cross(router, belt, 265.0, 5, **code))[0] == "L1"  # longer than the loop ago: another journey
