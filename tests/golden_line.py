@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_sorter.config import Config, load_config
 from edge_sorter.events import EncoderCount, LineEvent
-from edge_sorter.journal import Journal
+from edge_sorter.journal import Journal, JournalWriter
 from edge_sorter.pipeline import Pipeline
 from edge_sorter.sort import load_plan
 from edge_sorter.types import SortDecision, Step
@@ -39,6 +39,7 @@ class GoldenLine:
     def __init__(self, config: Config) -> None:
         journal = Journal(JOURNAL)
         header = journal.header
+        self.header = header
         self.frames = list(journal)
         self.pipeline = Pipeline(
             config,
@@ -53,14 +54,20 @@ class GoldenLine:
         self.decisions: list[SortDecision] = []
         self.troubles: list[tuple[float, str | None]] = []
 
-    def play(self, events: Iterable[LineEvent], *, ahead_ns: int = 9_999_999) -> GoldenLine:
+    def play(
+        self, events: Iterable[LineEvent], *, ahead_ns: int = 9_999_999, journal: JournalWriter | None = None
+    ) -> GoldenLine:
         """Hear each event before the first frame that is not more than `ahead_ns` older than it."""
         waiting = sorted(events, key=lambda event: event.at_ns)
         said: str | None = None
         for frame in self.frames:
             at_ns = frame.detections.captured_ns
             while waiting and waiting[0].at_ns <= at_ns + ahead_ns:
-                self.decisions += self.pipeline.hear(waiting.pop(0))
+                event = waiting.pop(0)
+                decisions = self.pipeline.hear(event)
+                self.decisions += decisions
+                if journal is not None:
+                    journal.hear(event, decisions)
             step = self.pipeline.decide(
                 frame.index,
                 frame.detections,
@@ -68,6 +75,8 @@ class GoldenLine:
                 read=lambda _, reads=frame.reads: reads,  # type: ignore[misc]
             )
             self.steps.append(step)
+            if journal is not None:
+                journal.write(step)
             self.decisions += step.decisions
             if self.pipeline.trouble != said:
                 said = self.pipeline.trouble
