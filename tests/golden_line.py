@@ -1,4 +1,8 @@
-"""The golden journal's boxes, decided again on a belt with an encoder that the test drives."""
+"""A steady belt's boxes, decided again on a belt with an encoder that the test drives.
+
+`golden/steady.jsonl` is the journal of an earlier demo clip: 24 s, 33 parcels at 1 m/s without a stop, so that a test
+may let the belt do what it wants.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from edge_sorter.sort import load_plan
 from edge_sorter.types import SortDecision, Step
 
 ROOT = Path(__file__).resolve().parent.parent
-JOURNAL = ROOT / "tests/golden/demo.jsonl"
+JOURNAL = ROOT / "tests/golden/steady.jsonl"
 CAMERA_MM = (950.0, -420.0, 2560.0)
 """Where the demo's scenario puts its camera."""
 
@@ -23,8 +27,9 @@ Count = Callable[[float], float | None]
 
 def config_with(**belt: object) -> Config:
     config = load_config(ROOT / "configs/demo/line.yaml")
-    section = config.belt.model_dump(exclude_unset=True) | {"speed_mm_s": None} | belt
-    return config.model_copy(update={"belt": type(config.belt).model_validate(section)})
+    section = config.belt.model_dump(exclude_unset=True) | {"speed_mm_s": None, "encoder": None} | belt
+    sort = config.sort.model_copy(update={"doubles": "sort"})
+    return config.model_copy(update={"belt": type(config.belt).model_validate(section), "sort": sort})
 
 
 def encoder(count: Count, *, hz: int = 100, seconds: float = 25.0, start: int = 2**32 - 3000) -> list[EncoderCount]:

@@ -14,7 +14,7 @@ from edge_sorter.clock import ReplayClock
 from edge_sorter.config import Config, load_config
 from edge_sorter.event_record import event_from, event_record
 from edge_sorter.events import PlanOffer, Thresholds
-from edge_sorter.journal import Journal
+from edge_sorter.journal import Journal, JournalStep
 from edge_sorter.pipeline import Pipeline
 from edge_sorter.service.notify import Notify
 from edge_sorter.service.reload import Reload, changes
@@ -179,8 +179,10 @@ def decide_golden(config: Config, *, change_at: int | None):
         high_confidence=header["high_confidence"],
     )
     made = []
-    for step in journal:
-        if not hasattr(step, "index"):
+    for step in journal.entries():
+        for event in step.heard:
+            pipeline.hear(event)
+        if not isinstance(step, JournalStep):
             continue
         if step.index == change_at:
             # Through its record, as a replay of a journal would.
