@@ -143,7 +143,7 @@ class Dispatch:
         """
         if self.plans.waits:
             self.plans.tick(at_ns, gap=gap())
-        silent = self.board.silent(self._in_flight.lanes(), since_ns=self._looked_ns, at_ns=at_ns)
+        silent = self.board.silent(self._in_flight.lanes, since_ns=self._looked_ns, at_ns=at_ns)
         self._looked_ns = at_ns
         unseen = self._unseen(at_ns)
         return (*unseen, *self._leave(set(silent), at_ns)) if silent else unseen
@@ -188,7 +188,8 @@ class Dispatch:
             speed_mm_s=arrival.speed_mm_s,
             at_ns=at_ns,
         )
-        late = until.passed(at_ns, self._motion.travel_mm(at_ns))
+        travel_mm = self._motion.travel_mm(at_ns)
+        late = until.passed(at_ns, travel_mm)
         if late:
             self._counts.late += 1
             verdict = too_late(plan)
@@ -223,7 +224,8 @@ class Dispatch:
             rounds=rounds,
         )
         if not late:
-            self._in_flight.add(Sent(decision, wish, plan, arrival.crossed_mm, arrival.speed_mm_s, until))
+            sent = Sent(decision, wish, plan, arrival.crossed_mm, arrival.speed_mm_s, until)
+            self._in_flight.add(sent, at_ns=at_ns, travel_mm=travel_mm)
             self._admit(decision, verdict, at_ns)
         self._followers.add(decision)
         return decision

@@ -47,11 +47,13 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._sent)
 
-    def add(self, sent: Sent) -> None:
-        """Remember a decision."""
+    def add(self, sent: Sent, *, at_ns: int, travel_mm: float | None) -> None:
+        """Remember a decision; the oldest go when they are past their deadline, or too many."""
         self._sent[sent.decision.parcel_uid] = sent
-        if len(self._sent) > REMEMBERED:
+        oldest = next(iter(self._sent.values()))
+        while len(self._sent) > REMEMBERED or (len(self._sent) > 1 and oldest.until.passed(at_ns, travel_mm)):
             self._sent.popitem(last=False)
+            oldest = next(iter(self._sent.values()))
 
     def get(self, uid: str) -> Sent | None:
         """Return what is known of a parcel, or None when it is not in flight any more."""

@@ -9,6 +9,7 @@ RATE_LIMITED however open it is.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from edge_sorter.config import LaneStatesSection
@@ -67,13 +68,13 @@ class LaneBoard:
         """Tell whether a lane can take one more parcel."""
         return self.status(lane, at_ns) in TAKING
 
-    def silent(self, lanes: tuple[str, ...], *, since_ns: int, at_ns: int) -> list[str]:
+    def silent(self, lanes: Callable[[], Iterable[str]], *, since_ns: int, at_ns: int) -> list[str]:
         """Return those of some lanes whose last report grew too old between two times."""
         if not self._told:
             return []
         return [
             name
-            for name in lanes
+            for name in lanes()
             if (report := self._reports.get(name)) is not None and since_ns <= report.at_ns + self._ttl_ns < at_ns
         ]
 

@@ -27,6 +27,7 @@ FRAME = {
     "exception": "HOSP",
     "overflow": "OVF",
 }
+FAR = [{"id": "L1", "plc": 1}, {"id": "L2", "plc": 2}, *FRAME["lanes"][-2:]]
 TO = {"id": "all", "to": ["L1", "L2"]}
 
 
@@ -364,9 +365,13 @@ def test_parcels_far_enough_apart_or_of_one_lane_are_left_alone(gap_mm, classes)
     assert [d.reason for d in follow(router, belt, gap_mm=gap_mm, classes=classes)] == [Reason.PLAN_MATCH] * 2
 
 
-def test_memory_of_decided_parcels_is_bounded():
-    router, belt = router_of(section={"timing": TimingSection(divert_mm=2000.0)})
-    for number in range(1, 401):
+def test_memory_of_decided_parcels_holds_those_before_their_diverter_and_is_bounded():
+    router, belt = router_of()
+    for number in range(1, 101):
         cross(router, belt, 0.5 * number, number)
-    assert len(router._dispatch._in_flight) <= 256
-    assert len(report(router, 200.5, "L1")) <= 5
+    assert len(router._dispatch._in_flight) <= 5  # 1.7 s of belt, at two parcels a second
+    router, belt = router_of(section={"timing": TimingSection(divert_mm=1e6)}, overflow=None, lanes=FAR)
+    for number in range(1, 301):
+        cross(router, belt, 0.5 * number, number)
+    assert len(router._dispatch._in_flight) == 256
+    assert len(report(router, 150.6, "L1")) == 256
