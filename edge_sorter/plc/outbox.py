@@ -13,6 +13,7 @@ import logging
 import sqlite3
 import threading
 from collections import deque
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from edge_sorter.errors import PlcError
@@ -86,14 +87,18 @@ class Outbox:
         Raises:
             PlcError: The file cannot be used; says why.
         """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._ahead = AheadLog(path.with_name(path.name + ".ahead"))
-            self._trail = Trail(path, max_bytes=max_bytes)
-            self._move()
-            self._trail.end_all(unfinished_record)
-        except (OSError, sqlite3.Error) as error:
-            raise PlcError(f"plc.outbox.path {path} cannot be used: {error}; free disk space or name another") from None
+        with ExitStack() as opened:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._ahead = opened.enter_context(closing(AheadLog(path.with_name(path.name + ".ahead"))))
+                self._trail = opened.enter_context(closing(Trail(path, max_bytes=max_bytes)))
+                self._move()
+                self._trail.end_all(unfinished_record)
+                opened.pop_all()  # all is well: they stay open
+            except (OSError, sqlite3.Error) as error:
+                raise PlcError(
+                    f"plc.outbox.path {path} cannot be used: {error}; free disk space or name another"
+                ) from None
         self.trouble = ""
         self._ready: deque[tuple[int, bytes]] = deque()
         self._sent: dict[int, bytes] = {}
