@@ -18,6 +18,7 @@ from edge_sorter import __version__
 from edge_sorter.accept import accept
 from edge_sorter.errors import EdgeSorterError
 from edge_sorter.plan_command import app as plan_app
+from edge_sorter.plc.commands import schemas
 from edge_sorter.plc.gateway.commands import app as gateway_app
 from edge_sorter.service.calibrate_command import calibrate
 from edge_sorter.service.command import doctor
@@ -207,6 +208,7 @@ def check(config: ConfigOption, as_json: JsonOption = False) -> None:
 
 
 app.command()(doctor)
+app.command()(schemas)
 app.command()(accept)
 app.command()(calibrate)
 
