@@ -31,6 +31,7 @@ class PlcSide:
         records: Parcel records seen.
         alarms: Alarm code to the states it went through.
         replies: Answers to commands.
+        plans: What was said about sort plans.
         gaps: Sequence numbers that never came.
     """
 
@@ -49,6 +50,7 @@ class PlcSide:
         self.alarms: dict[str, list[dict]] = {}
         self.replies: list[dict] = []
         self.kpis: list[dict] = []
+        self.plans: list[dict] = []
         self.acted_late = self.gaps = self.malformed = 0
         self.heartbeats: list[tuple[float, dict]] = []
         self._revs: dict[str, int] = {}
@@ -136,6 +138,8 @@ class PlcSide:
             self.states.append((now, data))
         elif below == "parcel":
             self.records.append(data)
+        elif below == "plan/status":
+            self.plans.append(data)
         elif below == "kpi":
             self.kpis.append(data)
         elif below.startswith("alarm/"):
