@@ -1,7 +1,7 @@
 """Writes the contract down for others: an AsyncAPI 3 document, the JSON Schemas, and a page for people.
 
-`python -m edge_sorter.plc.asyncapi` rewrites docs/asyncapi.yaml and docs/messages.md; a test fails while they are not
-what the types say.
+`python -m edge_sorter.plc.asyncapi` rewrites docs/asyncapi.yaml, docs/messages.md and plc/schemas; a test fails while
+they are not what the types say.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import yaml
 
 from edge_sorter.plc.contract import CHANNELS, Channel, example_of, model_of
 from edge_sorter.plc.messages import MAJOR
-from edge_sorter.plc.schema_files import schema_text
+from edge_sorter.plc.schema_files import schema_text, write_schemas
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PREFIX = "{enterprise}/{site}/{area}/{line}/{cell}/edge_sorter/v1"
@@ -185,5 +185,6 @@ def _first_sentence(text: str) -> str:
 
 
 if __name__ == "__main__":
+    write_schemas()
     (DOCS / "asyncapi.yaml").write_text(asyncapi_text(), encoding="utf-8")
     (DOCS / "messages.md").write_text(page_text(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Failure policy, row 20: a plan that is wrong changes nothing, and the host is told every mistake. The whole program."""
+"""Failure policy, row 20: a wrong plan changes nothing and the host is told every mistake; on the whole program."""
 
 from __future__ import annotations
 
