@@ -145,7 +145,13 @@ def _play(
     link.info(info)
     status.running(info)
     pipeline = open_pipeline(config, detector=detector, plan=plan, image_size_px=source.size_px, boot_id=boot_id)
-    page.show(config, belt=pipeline.belt, plan=plan, classes=detector.classes, size_px=source.size_px)
+    page.show(
+        config,
+        belt=pipeline.belt,
+        plan_now=lambda: pipeline.router.plan,
+        classes=detector.classes,
+        size_px=source.size_px,
+    )
     clock.restart()
     return run(
         status.watching(source),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 GOODBYE_S = 1
 BACKLOG = 64
+SWITCH_S = 0.0005
+"""A main loop that wants Python's lock back waits at most so long for this server's thread; Python's own 5 ms are
+many, for a line that has to decide in 50."""
 LARGEST_MESSAGE = 64 * 1024
 """Viewers send acknowledgements and small forms; nothing they say is larger."""
 
@@ -95,6 +99,7 @@ class HttpServer:
             ws_per_message_deflate=False,  # pictures get no smaller, and trying costs time
             **secrets,
         )
+        sys.setswitchinterval(SWITCH_S)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
         self._thread.start()

@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from edge_sorter.belt import open_belt
 from edge_sorter.clock import ReplayClock
 from edge_sorter.config import ServiceSection, load_config
-from edge_sorter.events import EncoderCount
+from edge_sorter.events import EncoderCount, LaneReport, LaneStatus, LineReport
 from edge_sorter.journal import JournalWriter
 from edge_sorter.plc.publisher import PublishResult, Vitals
 from edge_sorter.service.http import HttpServer, open_http
@@ -28,7 +28,7 @@ from edge_sorter.service.web.looks import TRACKS, Looks, Witness, cut_out
 from edge_sorter.service.web.picture import THUMB_PX, quality_of, thumbnail
 from edge_sorter.service.web.trend import Trend
 from edge_sorter.service.web.viewers import AHEAD
-from edge_sorter.sort import load_plan
+from edge_sorter.sort import SortPlan, load_plan
 from edge_sorter.types import Blind, Code, Frame, Reason, Track, TrackState
 
 SIZE_PX = (640, 360)
@@ -50,10 +50,10 @@ class Line:
         self.page = Page(ServiceSection(http="127.0.0.1:0"), self.status)
         config = load_config(root / "configs/demo/line.yaml")
         self.classes = ("carton", "polybag", "mailer", "sack", "tube")
-        plan = load_plan(config.sort.plan, classes=self.classes)
+        self.plan = load_plan(config.sort.plan, classes=self.classes)
         size_px = (960, 540)
         belt = open_belt(config.belt, image_size_px=size_px)
-        self.page.show(config, belt=belt, plan=plan, classes=self.classes, size_px=size_px)
+        self.page.show(config, belt=belt, plan_now=lambda: self.plan, classes=self.classes, size_px=size_px)
         self.frames = 0
 
     def frame(self, *decisions, tracks=()) -> None:
@@ -85,7 +85,7 @@ def live(server: HttpServer):
 
 def read(socket, kind: str, *, answer: bool = True):
     """Return the next message of a kind; a picture is (head, image)."""
-    while True:
+    for _ in range(60):  # figures alone come twice a second
         message = socket.recv(timeout=30)
         if answer:
             socket.send("ok")
@@ -97,6 +97,7 @@ def read(socket, kind: str, *, answer: bool = True):
                 )
         elif (content := json.loads(message))["type"] == kind:
             return content
+    raise AssertionError(f"no {kind} among 60 messages")
 
 
 def test_a_picture_comes_with_the_boxes_of_its_own_frame(line, server):
@@ -161,6 +162,21 @@ def test_a_card_tells_the_whole_why(line, server):
     assert card["timing"]["spare_ms"] == pytest.approx(500 - 240, abs=1)
     assert card["timing"]["stages_ms"]["infer"] == 7
     assert (card["result"], card["picture"]) == ("SENT", True)
+
+
+def test_lanes_and_plan_are_followed(line, server):
+    line.page.witness.on_heard(LaneReport(0, "L02", LaneStatus.FULL, 100.0), (), ())
+    line.page.witness.on_heard(LineReport(0, "HELD"), (), ())
+    with live(server) as socket:
+        told = read(socket, "status")["told"]
+        assert told["lanes"]["L02"] == {"status": "FULL", "fill": 100.0, "ago_ms": 0}
+        assert told["line"]["packml"] == "HELD"
+        before = read(socket, "scene")["scene"]["plan"]
+        assert before == line.plan.name
+        line.plan = SortPlan.model_validate(line.plan.model_dump(by_alias=True) | {"id": "night"})
+        scene = read(socket, "scene")["scene"]
+        assert scene["plan"] == line.plan.name != before
+        assert len(scene["lanes"]) == len(line.plan.lanes)
 
 
 def test_many_viewers_are_turned_away_and_the_rest_go_on(line, server, monkeypatch):

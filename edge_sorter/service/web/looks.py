@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-from edge_sorter.events import LineEvent
+from edge_sorter.events import LaneReport, LineEvent, LineReport
 from edge_sorter.plc.publisher import PublishResult
 from edge_sorter.service.status import LineStatus
 from edge_sorter.types import Blind, Box, Image, SortDecision, Step, TrackState
@@ -20,6 +20,7 @@ STEPS = 512
 PICTURES = 64
 TRACKS = 400
 PLACES = 160
+LANES = 1000
 MARGIN = 0.12
 """A picture of a parcel shows this share of its box around it."""
 
@@ -44,12 +45,16 @@ class Witness:
         steps: Steps not yet taken.
         pictures: Parcel, revision and cut-out picture of decided parcels, not yet taken.
         heard: How many decisions came from what the line told, between frames.
+        lanes: What the PLC last said of each lane.
+        line: What the PLC last said of the whole line.
     """
 
     def __init__(self, status: LineStatus) -> None:
         self._status = status
         self.steps: deque[Step] = deque(maxlen=STEPS)
         self.heard = 0
+        self.lanes: dict[str, LaneReport] = {}
+        self.line: LineReport | None = None
         self.pictures: deque[tuple[str, int, Image]] = deque(maxlen=PICTURES)
 
     def on_step(self, step: Step, results: tuple[PublishResult, ...], publish_ns: int) -> None:
@@ -69,8 +74,12 @@ class Witness:
     def on_heard(
         self, event: LineEvent, decisions: tuple[SortDecision, ...], results: tuple[PublishResult, ...]
     ) -> None:
-        """Note that decisions were changed by what the line told."""
+        """Keep what the PLC says of lanes and line, and note decisions that were changed by what the line told."""
         self.heard += len(decisions)
+        if isinstance(event, LaneReport) and (event.lane in self.lanes or len(self.lanes) < LANES):
+            self.lanes[event.lane] = event
+        elif isinstance(event, LineReport):
+            self.line = event
 
     def on_blind(self, blind: Blind) -> None:
         """There is nothing to look at."""

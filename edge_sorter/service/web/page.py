@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,18 +65,38 @@ class Page:
         self.witness = Witness(status)
         self.scene: Scene | None = None
         self.access = Access.of(section)
+        self._plan_now: Callable[[], SortPlan] | None = None
         self._notebook = Notebook(status, self.witness)
         self._view = View(status, self._notebook)
-        self._viewers = Viewers(status, self._notebook, self._view)
+        self._viewers = Viewers(status, self.witness, self._notebook, self._view)
         self._set_up = SetUp(
             status, self._notebook.looks, access=self.access, scene=lambda: self.scene, config_path=config_path
         )
 
     def show(
-        self, config: Config, *, belt: Belt, plan: SortPlan, classes: tuple[str, ...], size_px: tuple[int, int]
+        self,
+        config: Config,
+        *,
+        belt: Belt,
+        plan_now: Callable[[], SortPlan],
+        classes: tuple[str, ...],
+        size_px: tuple[int, int],
     ) -> None:
-        """Show this line from now on; may be called from any thread, again after the plan changed."""
-        self.scene = self._viewers.scene = Scene(config, belt, plan, classes, size_px)
+        """Show this line from now on; may be called from any thread.
+
+        Args:
+            config: The configuration in force.
+            belt: Map, motion and decision line.
+            plan_now: Returns the plan that decides; asked a few times a second, so that a switch is seen.
+            classes: Class names of the model.
+            size_px: Width and height of the camera's picture.
+        """
+        self._plan_now = plan_now
+        self.scene = self._viewers.scene = Scene(config, belt, plan_now(), classes, size_px)
+
+    def _follow_plan(self) -> None:
+        if self.scene is not None and self._plan_now is not None and (plan := self._plan_now()) is not self.scene.plan:
+            self.scene = self._viewers.scene = replace(self.scene, plan=plan)
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -107,6 +128,7 @@ class Page:
     async def _tend(self) -> None:
         while True:
             try:
+                self._follow_plan()
                 self._notebook.tend(self.scene)
             except Exception:
                 log.exception("the page could not take in what happened; it goes on with what comes next")

@@ -9,14 +9,30 @@ from typing import Any
 
 from edge_sorter.service.status import LineSnapshot
 from edge_sorter.service.web.conditions import HANGS_MS, conditions
+from edge_sorter.service.web.looks import Witness
 from edge_sorter.service.web.picture import Quality
 
 RECENT_S = 60.0
 
 
-def report(seen: LineSnapshot, *, quality: Quality | None) -> str:
+def report(seen: LineSnapshot, *, witness: Witness, quality: Quality | None) -> str:
     """Return the text of a status message."""
-    return json.dumps({"type": "status", **_status(seen, quality)}, separators=(",", ":"), allow_nan=False)
+    status = _status(seen, quality) | {"told": _told(seen, witness)}
+    return json.dumps({"type": "status", **status}, separators=(",", ":"), allow_nan=False)
+
+
+def _told(seen: LineSnapshot, witness: Witness) -> dict[str, Any]:
+    """Return what the PLC said of its lanes and of the line, and how long ago."""
+
+    def ago_ms(at_ns: int) -> int:
+        return round((seen.now_ns - at_ns) / 1e6)
+
+    lanes = {
+        lane: {"status": said.status.value, "fill": said.fill_percent, "ago_ms": ago_ms(said.at_ns)}
+        for lane, said in list(witness.lanes.items())
+    }
+    line = witness.line
+    return {"lanes": lanes, "line": line and {"packml": line.packml, "mode": line.mode, "ago_ms": ago_ms(line.at_ns)}}
 
 
 def _status(seen: LineSnapshot, quality: Quality | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from edge_sorter.clock import stopwatch_ns
 from edge_sorter.service.status import LineStatus
+from edge_sorter.service.web.looks import Witness
 from edge_sorter.service.web.notebook import Notebook
 from edge_sorter.service.web.report import report
 from edge_sorter.service.web.scene import Scene
@@ -45,8 +46,8 @@ class Viewer:
 class Viewers:
     """Serves all viewers; lives on the server's event loop."""
 
-    def __init__(self, status: LineStatus, notebook: Notebook, view: View) -> None:
-        self._status, self._notebook, self._view = status, notebook, view
+    def __init__(self, status: LineStatus, witness: Witness, notebook: Notebook, view: View) -> None:
+        self._status, self._witness, self._notebook, self._view = status, witness, notebook, view
         self._open: set[Viewer] = set()
         self._report: tuple[int, str] = (0, "")
         self.scene: Scene | None = None
@@ -66,7 +67,7 @@ class Viewers:
             with suppress(WebSocketDisconnect, RuntimeError, OSError):
                 while not viewer.gone.is_set():
                     await self._feed(socket, viewer)
-                    await asyncio.sleep(1.0 / FPS)
+                    await asyncio.sleep(0.5 / FPS)
         finally:
             self._open.discard(viewer)
             listening.cancel()
@@ -97,9 +98,9 @@ class Viewers:
             cards = self._notebook.cards_after(viewer.card, limit=FIRST_CARDS)
             viewer.card = self._notebook.newest
             await self._send(socket, viewer, _text("cards", cards))
-        if viewer.looks and self.scene is not None and self._view.newest() not in (None, viewer.frame):
+        if viewer.looks and self.scene is not None and self._view.newer_than(viewer.frame):
             shown = await self._view.message(self.scene)
-            if shown is not None:
+            if shown is not None and shown[0] != viewer.frame:
                 viewer.frame = shown[0]
                 await self._send(socket, viewer, shown[1])
 
@@ -113,7 +114,7 @@ class Viewers:
     def _report_at(self, now_ns: int) -> str:
         if now_ns - self._report[0] >= STATUS_S * 0.8e9:
             seen = self._status.snapshot(timings=TIMINGS)
-            self._report = (now_ns, report(seen, quality=self._view.quality))
+            self._report = (now_ns, report(seen, witness=self._witness, quality=self._view.quality))
         return self._report[1]
 
 

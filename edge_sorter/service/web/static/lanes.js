@@ -17,13 +17,17 @@ export function showLanes(status, scene) {
     const colour = scene.lanes.find((lane) => lane.id === id)?.colour ?? "#7d8794";
     const why = Object.entries(reasons).filter(([reason]) => !PLAIN.includes(reason)).map(([reason, n]) => `${reason} ${n}`);
     const share = all ? `${round((100 * count) / all)} %` : "";
+    const told = status.told.lanes[id];
+    const closed = told && !["OPEN", "HALF"].includes(told.status);
     return el("tr", { "data-lane": id },
-      el("td", {}, laneChip(id, scene)),
+      el("td", {}, laneChip(id, scene), told && el("small", { class: closed ? "bad" : null }, tellLane(told))),
       el("td", {}, el("span", { class: "meter", vars: { lane: colour }, style: { width: `${(100 * count) / most}%` } }),
         el("small", {}, [share, ...why].filter(Boolean).join(" · "))),
       el("td", {}, round(count)));
   }));
 }
+
+const tellLane = ({ status, fill }) => (fill === null ? status : `${status} ${round(fill)} %`);
 
 export function showStages(status) {
   const stages = Object.entries(status.stages_ms).filter(([, ms]) => ms > 0.005);
@@ -40,6 +44,7 @@ export function showAbout(status) {
     ["version", info.version], ["source", info.source], ["model", info.model], ["engine", info.engine], ["plan", info.plan],
     ["calibration", info.calibration ?? "none: no millimetres"],
     ["broker", status.broker.connected ? `connected, ${round(status.broker.acked)} acknowledged` : "not connected"],
+    ["PLC's line state", status.told.line ? `${status.told.line.packml}, ${status.told.line.mode}` : "not told"],
     ["reconnects", `camera ${status.camera_reconnects}, broker ${status.broker.reconnects}`],
     ["run", info.boot_id],
   ];
