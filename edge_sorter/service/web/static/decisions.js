@@ -45,7 +45,7 @@ export function pictureOf(card) {
 export function decisionRow(card, scene, open, fresh = false) {
   const odd = card.reason !== "PLAN_MATCH" && card.reason !== "DEFAULT";
   const failed = card.result !== null && card.result !== "SENT";
-  const spare = card.timing ? ` · ${seconds(card.timing.spare_ms)} to spare` : "";
+  const spare = card.timing ? ` · ${seconds(card.timing.spare_ms)} left` : "";
   const code = card.codes.length ? ` · ${card.codes[0][1]}` : "";
   const colour = scene?.lanes.find((l) => l.id === card.lane)?.colour ?? "#7d8794";
   return el("button", { class: `decision${fresh ? " fresh" : ""}`, onclick: open, "data-uid": card.parcel_uid, vars: { lane: colour } },
