@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from edge_sorter.belt import BeltMap, Calibration, load_calibration
 from edge_sorter.check import check_installation
-from edge_sorter.cli import app
 from edge_sorter.config import load_config
 from edge_sorter.errors import ConfigError, EdgeSorterError
 from edge_sorter.service.commission import Proposal, check_proposal, proposal_of, save, speed_of
@@ -126,8 +126,10 @@ def test_a_new_proposal_starts_from_what_is_in_force(own_line):
 
 
 def calibrate(*words: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["calibrate", *words])
-    return result.exit_code, result.output or str(result.exception)
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_sorter", "calibrate", *words], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout or done.stderr
 
 
 def test_the_command_says_what_it_would_mean_and_writes_only_when_asked(own_line, tmp_path):
