@@ -206,13 +206,7 @@ def _observers(
     config, page, path = around.config, around.page, around.config.journal.path
     if page is not None:
         observers.append(page.witness)
-        page.show(
-            config,
-            belt=pipeline.belt,
-            plan_now=lambda: pipeline.router.plan,
-            classes=detector.classes,
-            size_px=source.size_px,
-        )
+        page.show(config, belt=pipeline.belt, plan=plan, classes=detector.classes, size_px=source.size_px)
     if path is not None:
         header = journal_header(
             boot_id=around.boot_id,

@@ -148,7 +148,7 @@ def _play(
     page.show(
         config,
         belt=pipeline.belt,
-        plan_now=lambda: pipeline.router.plan,
+        plan=plan,
         classes=detector.classes,
         size_px=source.size_px,
     )

@@ -51,10 +51,14 @@ class Line:
         config = load_config(root / "configs/demo/line.yaml")
         self.classes = ("carton", "polybag", "mailer", "sack", "tube")
         self.plan = load_plan(config.sort.plan, classes=self.classes)
-        size_px = (960, 540)
-        belt = open_belt(config.belt, image_size_px=size_px)
-        self.page.show(config, belt=belt, plan_now=lambda: self.plan, classes=self.classes, size_px=size_px)
+        self._config = config
+        self.show(self.plan)
         self.frames = 0
+
+    def show(self, plan: SortPlan) -> None:
+        size_px = (960, 540)
+        belt = open_belt(self._config.belt, image_size_px=size_px)
+        self.page.show(self._config, belt=belt, plan=plan, classes=self.classes, size_px=size_px)
 
     def frame(self, *decisions, tracks=()) -> None:
         at_ns = self.frames * 40 * MS
@@ -173,9 +177,10 @@ def test_lanes_and_plan_are_followed(line, server):
         assert told["line"]["packml"] == "HELD"
         before = read(socket, "scene")["scene"]["plan"]
         assert before == line.plan.name
-        line.plan = SortPlan.model_validate(line.plan.model_dump(by_alias=True) | {"id": "night"})
+        night = SortPlan.model_validate(line.plan.model_dump(by_alias=True) | {"id": "night"})
+        line.show(night)
         scene = read(socket, "scene")["scene"]
-        assert scene["plan"] == line.plan.name != before
+        assert scene["plan"] == night.name != before
         assert len(scene["lanes"]) == len(line.plan.lanes)
 
 

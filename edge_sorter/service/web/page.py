@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,6 @@ class Page:
         self.witness = Witness(status)
         self.scene: Scene | None = None
         self.access = Access.of(section)
-        self._plan_now: Callable[[], SortPlan] | None = None
         self._notebook = Notebook(status, self.witness)
         self._view = View(status, self._notebook)
         self._viewers = Viewers(status, self.witness, self._notebook, self._view)
@@ -74,29 +72,10 @@ class Page:
         )
 
     def show(
-        self,
-        config: Config,
-        *,
-        belt: Belt,
-        plan_now: Callable[[], SortPlan],
-        classes: tuple[str, ...],
-        size_px: tuple[int, int],
+        self, config: Config, *, belt: Belt, plan: SortPlan, classes: tuple[str, ...], size_px: tuple[int, int]
     ) -> None:
-        """Show this line from now on; may be called from any thread.
-
-        Args:
-            config: The configuration in force.
-            belt: Map, motion and decision line.
-            plan_now: Returns the plan that decides; asked a few times a second, so that a switch is seen.
-            classes: Class names of the model.
-            size_px: Width and height of the camera's picture.
-        """
-        self._plan_now = plan_now
-        self.scene = self._viewers.scene = Scene(config, belt, plan_now(), classes, size_px)
-
-    def _follow_plan(self) -> None:
-        if self.scene is not None and self._plan_now is not None and (plan := self._plan_now()) is not self.scene.plan:
-            self.scene = self._viewers.scene = replace(self.scene, plan=plan)
+        """Show this line from now on; may be called from any thread, again when another plan decides."""
+        self.scene = self._viewers.scene = Scene(config, belt, plan, classes, size_px)
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -128,7 +107,6 @@ class Page:
     async def _tend(self) -> None:
         while True:
             try:
-                self._follow_plan()
                 self._notebook.tend(self.scene)
             except Exception:
                 log.exception("the page could not take in what happened; it goes on with what comes next")
