@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import mosquitto as real
 import numpy as np
+import own_line
 import pytest
 import yaml
 
@@ -215,10 +216,7 @@ def test_a_sound_installation(root, tmp_path):
     plant = real.Mosquitto(tmp_path).start()
     outsider = real.Outsider(plant, "#")
     try:
-        text = (root / "configs/demo/line.yaml").read_text().replace("port: 1883", f"port: {plant.port}")
-        for name in ("demo.mp4", "plan.yaml"):
-            text = text.replace(f": {name}", f": {root / 'configs/demo' / name}")
-        (tmp_path / "line.yaml").write_text(text.replace("../..", str(root)))
+        own_line.write(tmp_path, own_line.demo_values(root) | {"plc": {"port": plant.port}})
         done = subprocess.run(
             [sys.executable, "-m", "edge_sorter", "doctor", "--json", "-c", tmp_path / "line.yaml"],
             capture_output=True, text=True, check=False, timeout=200,

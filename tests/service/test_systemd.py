@@ -143,6 +143,8 @@ def test_it_becomes_ready_and_decides(machine, root, releases):
     demo["video"] = {"source": f"http://127.0.0.1:{CAMERA_PORT}/", "blind": {"frozen_frames": 1000}}
     demo["detect"]["model"] = f"{CURRENT}/share/weights/{Path(demo['detect']['model']).name}"
     demo["belt"]["calibration"] = f"{CURRENT}/share/calibration/camera/demo.yaml"
+    demo["belt"].pop("encoder", None)  # its record belongs to the clip, not to a camera that shows it over and over
+    demo["belt"]["speed_mm_s"] = 1000
     demo["sort"]["plan"] = f"{CURRENT}/share/configs/demo/plan.yaml"
     demo["plc"]["port"] = BROKER_PORT
     demo["journal"] = {"path": "/var/lib/edge-sorter/line01/journal.jsonl"}
