@@ -227,7 +227,7 @@ def listen(
 ) -> None:
     """Show what a PLC gateway would see on the broker: decisions, states, heartbeats."""
     from edge_sorter.config import PlcSection, load_config
-    from edge_sorter.live import listen_to
+    from edge_sorter.listening import listen_to
     from edge_sorter.plc.listen import Received, format_line
 
     section = load_config(config).plc if config else PlcSection(host=host, port=port)

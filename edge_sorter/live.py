@@ -8,7 +8,6 @@ camera, and is marked as a replay.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
@@ -17,22 +16,20 @@ from typing import TYPE_CHECKING
 
 from edge_sorter import __version__
 from edge_sorter.clock import Clock, FileClock, ReplayClock, SystemClock, rfc3339
-from edge_sorter.config import Config, PlcSection, is_file_source
+from edge_sorter.config import Config, is_file_source
 from edge_sorter.detect import Detector, open_detector
 from edge_sorter.detect.manifest import Manifest, load_manifest
 from edge_sorter.errors import ConfigError
-from edge_sorter.events import LineEvent
 from edge_sorter.journal import JournalWriter, journal_header
 from edge_sorter.line_input import WallClock
 from edge_sorter.pipeline import Observer, Pipeline, RunCounts, line_of, open_pipeline, run
 from edge_sorter.plc.boot import boot_id as new_boot_id
 from edge_sorter.plc.link import MqttLink
-from edge_sorter.plc.listen import Listener, Received
-from edge_sorter.plc.messages import DecisionMessage, InfoMessage
-from edge_sorter.plc.publisher import PublishResult
+from edge_sorter.plc.messages import InfoMessage
 from edge_sorter.plc.topics import Topics
 from edge_sorter.replay.runner import Progress, ReplayOptions, ReplayResult, replay_clip
 from edge_sorter.service.attended import AttendedLink
+from edge_sorter.service.decision_log import DecisionLog
 from edge_sorter.service.kept_journal import KeptJournal, Tell
 from edge_sorter.service.notify import Notify
 from edge_sorter.service.plan_news import PlanNews
@@ -40,7 +37,6 @@ from edge_sorter.service.reload import Reload
 from edge_sorter.service.standby import Standby
 from edge_sorter.service.status import LineStatus
 from edge_sorter.sort import SortPlan, load_plan
-from edge_sorter.types import Blind, SortDecision, Step
 from edge_sorter.video import FrameSource, HealthMonitor, open_source
 
 if TYPE_CHECKING:
@@ -202,7 +198,7 @@ def _observers(
     *,
     tell: Tell,
 ) -> tuple[Observer, ...]:
-    observers: list[Observer] = [around.status, _Log()]
+    observers: list[Observer] = [around.status, DecisionLog()]
     config, page, path = around.config, around.page, around.config.journal.path
     if page is not None:
         observers.append(page.witness)
@@ -304,58 +300,3 @@ def info_message(
 def short_name(manifest: Manifest) -> str:
     """Return "<name>#<start of its sha256>", which changes with the weights."""
     return f"{manifest.name}#{manifest.sha256[:8]}"
-
-
-class _Log:
-    """Tells every decision."""
-
-    def on_step(self, step: Step, results: tuple[PublishResult, ...], publish_ns: int) -> None:
-        self._tell(step.decisions, results)
-
-    def on_heard(
-        self, event: LineEvent, decisions: tuple[SortDecision, ...], results: tuple[PublishResult, ...]
-    ) -> None:
-        self._tell(decisions, results)
-
-    def _tell(self, decisions: tuple[SortDecision, ...], results: tuple[PublishResult, ...]) -> None:
-        for decision, result in zip(decisions, results, strict=True):
-            log.info(
-                "parcel %s %s -> %s %s (%s)",
-                decision.parcel_uid,
-                decision.class_name,
-                decision.lane,
-                decision.reason.value,
-                result.value,
-            )
-
-    def on_blind(self, blind: Blind) -> None:
-        """The loop has already told it."""
-
-
-def listen_to(
-    section: PlcSection,
-    roots: tuple[str, ...],
-    show: Callable[[Received], None],
-    *,
-    names: tuple[str, ...],
-    count: int,
-    stopped: Callable[[], bool],
-) -> None:
-    """Hand what a PLC gateway would see to `show`, until stopped or until `count` decisions came (0: never).
-
-    Raises:
-        PlcError: The broker cannot be reached.
-    """
-    seen = 0
-    with ExitStack() as stack:
-        listeners = [
-            stack.enter_context(Listener(section, root, client_id=f"edge-sorter-listen-{os.getpid()}-{n}", only=names))
-            for n, root in enumerate(roots)
-        ]
-        while not stopped():
-            for listener in listeners:
-                for received in listener.messages(timeout_s=0.05):
-                    show(received)
-                    seen += isinstance(received.message, DecisionMessage)
-                    if stopped() or (count and seen >= count):
-                        return
