@@ -69,16 +69,22 @@ class DetectorKnobs:
     """Edge noise as a share of the box's side, on top."""
     wild: float = 0.0
     """Share of boxes with four times the noise."""
+    bias_px: float = 0.0
+    """Error of each edge that stays with a parcel for all of its looks, standard deviation."""
     misses: float = 0.0
     low: float = 0.0
     """Share of looks below the detector's own threshold."""
     confused: float = 0.0
-    """Share of looks with a wrong class."""
+    """Share of looks with a wrong class, any other."""
+    confused_soft: float = 0.0
+    """Share of looks at a polybag or mailer that take one for the other."""
     false_per_frame: float = 0.0
     false_sure: float = 0.1
     """Share of false boxes above the threshold."""
     doubled: float = 0.0
     """Share of looks with a second, smaller box on the parcel."""
+    doubled_sure: float = 0.3
+    """Share of those above the threshold."""
     splits_per_parcel: float = 0.0
     merges_per_pair: float = 0.0
     """Chance that two neighbours closer than `merge_gap_mm` melt into one box for a while."""
@@ -125,9 +131,13 @@ LEVELS: dict[str, Level] = {
                 wild=0.01,
                 misses=0.03,
                 low=0.03,
-                confused=0.02,
-                false_per_frame=0.02,
-                doubled=0.002,
+                bias_px=2.0,
+                confused=0.03,
+                confused_soft=0.08,
+                false_per_frame=1.0,
+                false_sure=0.003,
+                doubled=0.05,
+                doubled_sure=0.02,
                 splits_per_parcel=0.005,
                 merges_per_pair=0.005,
             ),
@@ -143,9 +153,13 @@ LEVELS: dict[str, Level] = {
                 wild=0.02,
                 misses=0.10,
                 low=0.08,
+                bias_px=2.0,
                 confused=0.05,
-                false_per_frame=0.1,
-                doubled=0.01,
+                confused_soft=0.08,
+                false_per_frame=1.0,
+                false_sure=0.01,
+                doubled=0.06,
+                doubled_sure=0.05,
                 splits_per_parcel=0.03,
                 merges_per_pair=0.03,
                 double_merges=0.6,
@@ -154,6 +168,7 @@ LEVELS: dict[str, Level] = {
             sort={
                 "min_class_confidence": 0.75,
                 "doubles": "exception",
+                "doubles_gap_mm": 45.0,
                 "longest_mm": {"carton": 720.0, "polybag": 480.0, "sack": 480.0, "mailer": 480.0, "tube": 580.0},
                 "broadest": 1.3,
                 "found_late": "exception",

@@ -30,6 +30,9 @@ HIGH_CONFIDENCE = 0.5
 LOW_CONFIDENCE = 0.1
 VIEW_MM = (-250.0, 2150.0)
 """Belt beyond which nothing can be in the picture."""
+_SOFT = {"polybag": "mailer", "mailer": "polybag"}
+OTHER_SOFT = np.array([CLASSES.index(_SOFT.get(name, name)) for name in CLASSES])
+"""Class that each class is taken for where polybags and mailers are confused."""
 LEAST_SHARE = 0.3
 """A parcel of which less is in the picture is not seen."""
 NOBODY, SEVERAL = -1, -2
@@ -177,11 +180,13 @@ def _seen(rng: np.random.Generator, knobs: DetectorKnobs, looks: _Looks, arrived
     sides = looks.xyxy[:, 2:] - looks.xyxy[:, :2]
     sigma = knobs.noise_px + knobs.noise_share * np.concatenate((sides, sides), axis=1)
     sigma *= np.where(rng.random(count) < knobs.wild, 4.0, 1.0)[:, None]
-    xyxy = np.clip(looks.xyxy + sigma * rng.standard_normal((count, 4)), 0.0, (*IMAGE_PX, *IMAGE_PX))
+    own = knobs.bias_px * rng.standard_normal((len(parcels), 4))[looks.source]
+    xyxy = np.clip(looks.xyxy + own + sigma * rng.standard_normal((count, 4)), 0.0, (*IMAGE_PX, *IMAGE_PX))
     sure = rng.random(count) >= np.where(looks.whole, 1.0, 3.0) * knobs.low  # what is cut off is less sure
     wrong = rng.random(count) < knobs.confused
     mistake = np.where(wrong, rng.integers(1, len(CLASSES), count), 0)
     class_id = (parcels.class_id[looks.source] + mistake) % len(CLASSES)
+    class_id = np.where(~wrong & (rng.random(count) < knobs.confused_soft), OTHER_SOFT[class_id], class_id)
     confidence = _confidence(rng, sure)
     index = np.flatnonzero(kept & (xyxy[:, 2:] - xyxy[:, :2] > 4.0).all(axis=1))
     return _Seen(
@@ -295,7 +300,7 @@ def _second_boxes(rng: np.random.Generator, knobs: DetectorKnobs, rows: Rows, pa
     share = 0.4 + 0.5 * rng.random((len(hit), 2))
     second.xyxy[:, :2] += rng.random((len(hit), 2)) * (1.0 - share) * sides
     second.xyxy[:, 2:] = second.xyxy[:, :2] + share * sides
-    second.confidence[:] = LOW_CONFIDENCE + 0.55 * rng.random(len(hit))
+    second.confidence[:] = _confidence(rng, rng.random(len(hit)) < knobs.doubled_sure)
     return rows.joined(second), _count(second.source, parcels) > 0
 
 

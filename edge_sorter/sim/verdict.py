@@ -113,7 +113,7 @@ def judge(
             reason = decisions[mine[0]].reason.value
             tally.exception_reasons[reason] = tally.exception_reasons.get(reason, 0) + 1
         _note(tally, truth.causes[i], found)
-        if {"none", "two", "wrong_silently"} & set(found):
+        if {"none", "two", "wrong_silently", "late"} & set(found):
             tally.examples.append(_example(parcels, truth, i, [decisions[k] for k in mine], found, shard))
     return tally
 

@@ -49,7 +49,10 @@ class Doubles:
         extent = trail.extent()
         if extent is None:
             return None
-        reason = Reason.DOUBLE if trail.torn() else None
+        reason = None
+        if trail.torn():  # then its looks say no more than where it may reach
+            reason, reach = Reason.DOUBLE, trail.largest()
+            extent = extent if reach is None else extent.joined(Extent(reach[0], reach[2], reach[1], reach[3]))
         blur_mm = trail.blur_mm()
         for decided in self._decided:
             reason = inseparable(extent, decided, gap_mm=self._gap_mm + blur_mm) or reason

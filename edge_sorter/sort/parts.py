@@ -53,6 +53,8 @@ def grown_into(
         path = paths.get(parcel.track.track_id)
         if path is None or path.trail is trail or not path.confirmed or not _near(parcel.track.xyxy, lost.track.xyxy):
             continue
+        if _waits_for(path, lost.track.track_id, paths):
+            continue
         look = path.trail.seen[-1] if path.trail.seen else None
         if look is None or look.travel_mm is None or look.at_ns <= lost.track.last_seen_ns:
             continue
@@ -96,6 +98,17 @@ def is_clear(part: Trail, decided: Extent | None, *, gap_mm: float) -> bool:
     """Tell whether a suspect lies clear of what was decided, so that it was a parcel of its own all along."""
     extent = None if decided is None else part.extent()
     return extent is not None and decided is not None and extent.clear_mm(decided) > gap_mm
+
+
+def _waits_for(path: Path, track_id: int, paths: Mapping[int, Path]) -> bool:
+    """Tell whether a track waits for another, maybe by way of a third: two that wait for one another never decide."""
+    reached, rest = set[int](), list(path.part_of)
+    while rest:
+        whole = rest.pop()
+        if whole not in reached:
+            reached.add(whole)
+            rest += paths[whole].part_of if whole in paths else ()
+    return track_id in reached
 
 
 def _flat(extent: Extent | None) -> Box | None:

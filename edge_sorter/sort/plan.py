@@ -20,7 +20,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from edge_sorter.sort.conditions import Facts
 from edge_sorter.sort.plan_checks import contradictions
 from edge_sorter.sort.plan_codes import CodeEntry
-from edge_sorter.sort.plan_parts import Lane, LaneGroup, Recirculation, Rule
+from edge_sorter.sort.plan_parts import CALIBRATED_SIZES, Lane, LaneGroup, Recirculation, Rule
 from edge_sorter.sort.plan_words import ClockTime, Name
 from edge_sorter.sort.route_keys import KEYS, read_keys
 from edge_sorter.types import Parcel, Reason
@@ -115,6 +115,11 @@ class SortPlan(Section):
     def uses_codes(self) -> bool:
         """Whether any rule asks for a code; if so, contradicting codes send a parcel to the exception lane."""
         return bool(self.codes) or any({"code", *KEYS} & set(rule.when.conditions) for rule in self.rules)
+
+    @cached_property
+    def uses_sizes(self) -> bool:
+        """Whether any rule asks for a size; if so, a parcel that was never seen whole is no known one."""
+        return any(set(CALIBRATED_SIZES) & set(rule.when.conditions) for rule in self.rules)
 
     @cached_property
     def uses_wall_time(self) -> bool:

@@ -157,6 +157,8 @@ def _unsure(evidence: Evidence, facts: Facts, *, plan: SortPlan, section: SortSe
         return Reason.LOW_CONF
     if plan.uses_codes and ("CODE_CONFLICT" in parcel.flags or facts.keys.contradictory):
         return Reason.MULTI_LABEL_CONFLICT
+    if plan.uses_sizes and section.doubles == "exception" and "longest_mm" not in facts.sizes:
+        return Reason.LOW_CONF
     if plan.uses_classes and parcel.class_confidence < section.min_class_confidence:
         return Reason.LOW_CONF
     return None

@@ -152,14 +152,16 @@ class Tracker:
         free = [i for i in candidates if i not in taken_boxes]
         if not rows or not free:
             return []
-        predicted = self._motion if len(rows) == len(self._lives) else self._motion.rows(rows)
+        reach_px = moving.reach_px(self._motion.rows(rows), self._newborn()[rows]) if reach else None
         weight = weights(
-            predicted.xyxy,
-            boxes if len(free) == len(boxes) else boxes[free],
+            self._motion.xyxy[rows],
+            boxes[free],
             min_iou=self._section.min_iou,
-            reach_px=moving.reach_px(predicted, self._newborn()[rows]) if reach else None,
+            reach_px=reach_px,
             partial=self._belt_known,
         )
+        if not weight.any():
+            return []
         if not all(self._lives[row].believed for row in rows):
             weight *= np.array([[1.0 if self._lives[row].believed else TENTATIVE_WEIGHT] for row in rows])
         return [(rows[i], free[j]) for i, j in assign(weight)]
