@@ -59,10 +59,14 @@ def simulate(
         progress: Told how many parcels are done.
 
     Raises:
-        ConfigError: There is no such level.
+        ConfigError: There is no such level, there are no parcels, or nothing can be written into `out_dir`.
     """
     if level not in LEVELS:
         raise ConfigError(f"there is no level {level!r}; take one of {', '.join(LEVELS)}")
+    if parcels < 1:
+        raise ConfigError(f"cannot simulate {parcels} parcels; give at least 1")
+    if out_dir is not None:
+        _check_writable(out_dir)
     jobs = [(level, seed, shard, min(SHARD, parcels - shard * SHARD)) for shard in range(-(-parcels // SHARD))]
     workers = min(processes or os.cpu_count() or 1, len(jobs))
     tally = Tally()
@@ -78,6 +82,15 @@ def simulate(
         rows = [json.dumps(row, separators=(",", ":")) for row in tally.examples[:EXAMPLES_KEPT]]
         write_text(out_dir / "failures.jsonl", "".join(row + "\n" for row in rows))
     return result
+
+
+def _check_writable(out_dir: Path) -> None:
+    """Say before the work, not after it, that its report could not be written."""
+    there = next(path for path in (out_dir.absolute(), *out_dir.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise ConfigError(f"the report cannot go into {out_dir}: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK):
+        raise ConfigError(f"the report cannot go into {out_dir}: {there} may not be written; name another folder")
 
 
 def _gather(tally: Tally, parts: Iterable[Tally], parcels: int, progress: Progress | None) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +15,7 @@ from edge_sorter.errors import ConfigError
 from edge_sorter.sim.levels import LEVELS, BeltKnobs, CameraKnobs, DetectorKnobs, Level, ParcelKnobs
 from edge_sorter.sim.line import BELT_WIDTH_MM, DOUBLE, SIDE_BY_SIDE, SINGLE, drive, lay, travel_needed_mm
 from edge_sorter.sim.measure import CAMERA, IMAGE_PX, SEVERAL, measure
+from edge_sorter.sim.scenario import CLASSES
 from edge_sorter.sim.simulate import LINE_MM, run_shard, simulate
 from edge_sorter.sim.verdict import clopper_pearson
 
@@ -157,6 +160,51 @@ def test_a_hard_line_never_gives_two_decisions_and_says_why_it_doubts():
     assert counts["two"] == 0
     assert counts["wrong_silently"] <= 1
     assert set(report["exception_reasons"]) <= {"DOUBLE", "SIDE_BY_SIDE", "LOW_CONF", "TRACK_LOST"}
+
+
+def test_errors_of_edges_that_stay_with_a_parcel_do_not_average_out():
+    (_, _, seen), (_, _, full) = rates(DetectorKnobs(bias_px=3.0))
+    whole = (full.rows.xyxy > 20.0).all(axis=1) & (full.rows.xyxy < (940.0, 520.0, 940.0, 520.0)).all(axis=1)
+    errors = (seen.rows.xyxy - full.rows.xyxy)[whole]
+    source = full.rows.source[whole]
+    mine = np.array([errors[source == i].mean(axis=0) for i in np.unique(source)])
+    assert mine.std() == pytest.approx(3.0, abs=0.3)
+    assert max(errors[source == i].std(axis=0).max() for i in np.unique(source)) < 0.1
+
+
+def test_soft_goods_are_taken_for_one_another_and_second_boxes_are_as_sure_as_asked():
+    (parcels, _, seen), _ = rates(DetectorKnobs(confused_soft=0.2, doubled=0.1, doubled_sure=0.25))
+    truth, given = parcels.class_id[seen.rows.source], seen.rows.class_id
+    soft = np.isin(truth, (CLASSES.index("polybag"), CLASSES.index("mailer")))
+    assert (truth[~soft] == given[~soft]).all()
+    assert (truth[soft] != given[soft]).mean() == pytest.approx(0.2, abs=0.02)
+    assert set(given[soft]) == {CLASSES.index("polybag"), CLASSES.index("mailer")}
+    assert (seen.rows.confidence < 0.5).mean() == pytest.approx(0.1 * 0.75 / 1.1, abs=0.01)
+
+
+def test_a_killed_simulation_leaves_nothing_half_written(tmp_path):
+    out = tmp_path / "report"
+    command = "import sys; from pathlib import Path; from edge_sorter.sim.simulate import simulate; "
+    command += (
+        "simulate(100_000, 'easy', processes=1, out_dir=Path(sys.argv[1]), progress=lambda *_: print(flush=True))"
+    )
+    with subprocess.Popen([sys.executable, "-c", command, str(out)], stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline()  # a stretch is done, the next one is on its way
+        running.kill()
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("place", ["report", "report/deeper"])
+def test_a_report_that_could_not_be_written_is_refused_before_the_work(tmp_path, place):
+    (tmp_path / "report").write_text("somebody's file")
+    with pytest.raises(ConfigError, match="is a file; name a folder"):
+        simulate(10**9, "normal", out_dir=tmp_path / place)
+
+
+def test_no_parcels_are_refused():
+    with pytest.raises(ConfigError, match="at least 1"):
+        simulate(0, "easy")
 
 
 def test_an_unknown_level_is_named():

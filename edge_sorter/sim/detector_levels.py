@@ -3,8 +3,8 @@
 Contract: the boxes come from the detector that ships, the truth from a file beside the pictures; every figure is named
 as the knob of `levels.DetectorKnobs` it is to be compared with. Reads only.
 
-    python -m edge_sorter.sim.calibrate --clip configs/demo/demo.mp4 --truth configs/demo/truth_mot.txt
-    python -m edge_sorter.sim.calibrate --images DIR --labels DIR --classes carton,polybag
+    python -m edge_sorter.sim.detector_levels --clip configs/demo/demo.mp4 --truth configs/demo/truth_mot.txt
+    python -m edge_sorter.sim.detector_levels --images DIR --labels DIR --classes carton,polybag
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Labelled(NamedTuple):
 
 
 @app.command()
-def calibrate(
+def measure(
     config: Annotated[Path, typer.Option(help="Configuration whose model and thresholds are measured")] = HERE
     / "configs/demo/line.yaml",
     clip: Annotated[Path | None, typer.Option(help="Clip whose truth is known")] = None,
@@ -57,7 +57,7 @@ def calibrate(
 ) -> None:
     """Measure misses, noise, confidences, confusion, false boxes, splits and merges of the real detector."""
     try:
-        faults = _measure(config, clip=clip, truth=truth, images=images, labels=labels, classes=classes)
+        faults = _faults(config, clip=clip, truth=truth, images=images, labels=labels, classes=classes)
     except EdgeSorterError as error:
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(error.exit_code) from None
@@ -70,7 +70,7 @@ def calibrate(
         sys.stdout.write(f"{name:{width}}  {value}\n")
 
 
-def _measure(
+def _faults(
     config: Path,
     *,
     clip: Path | None,

@@ -1,0 +1,186 @@
+"""A parcel that was cut, or grew whole again, gets one decision; one whose track was taken over gets its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sorting_world import feed, make_belt, make_router, parcel
+
+from edge_sorter.sort.footprint import Extent, Footprint
+from edge_sorter.sort.taken import REMEMBERED, Taken
+from edge_sorter.types import Reason, TrackState
+
+STEP_S = 0.04
+LENGTH_MM = 300.0
+
+
+def lost(track_id, at_s, x_mm, *, since_s, **what):
+    """A parcel whose track is only predicted, last seen at `since_s`."""
+    seen = parcel(track_id, at_s, x_mm, state=TrackState.LOST, measured=False, **what)
+    return replace(seen, track=replace(seen.track, last_seen_ns=round(since_s * 1e9)))
+
+
+def run(router, belt, frame, *, frames=60):
+    """Feed what `frame(at_s, x_mm)` returns, x_mm being where a parcel is that starts at 300 mm at 1 m/s."""
+    decisions = []
+    for index in range(frames):
+        at_s = index * STEP_S
+        decisions += feed(router, belt, at_s, *frame(at_s, 300.0 + 1000.0 * at_s))
+    return decisions
+
+
+def halves(at_s, x_mm):
+    """The two ends of one parcel as boxes of their own."""
+    front = parcel(1, at_s, x_mm + 75.0, size_mm=(150.0, 200.0))
+    return front, parcel(2, at_s, x_mm - 75.0, size_mm=(150.0, 200.0))
+
+
+@pytest.mark.parametrize("doubles", ["sort", "exception"])
+def test_a_parcel_that_came_in_as_two_and_grew_whole_again_gets_one_decision(doubles):
+    belt = make_belt()
+    router = make_router(belt, doubles=doubles)
+
+    def frame(at_s, x_mm):
+        if x_mm < 500.0:
+            return halves(at_s, x_mm)
+        return (
+            lost(1, at_s, x_mm + 75.0, since_s=0.2, size_mm=(150.0, 200.0)),
+            parcel(2, at_s, x_mm),
+        )
+
+    (decision,) = run(router, belt, frame)
+    assert decision.track_id == 2
+    assert decision.position.trail_mm - decision.position.lead_mm == pytest.approx(LENGTH_MM, abs=2.0)
+    assert router.counts.split_suppressed + router.counts.joined == 1
+
+
+def test_a_part_cut_off_a_decided_parcel_past_the_line_is_not_found_late():
+    belt = make_belt()
+    router = make_router(belt, found_late="exception")
+
+    def frame(at_s, x_mm):
+        if x_mm < 1400.0:  # what stands up leans forward once it is past the camera
+            leans_mm = 40.0 if x_mm > 1000.0 else 0.0
+            return (parcel(1, at_s, x_mm + leans_mm / 2.0, size_mm=(LENGTH_MM + leans_mm, 200.0)),)
+        part = parcel(2, at_s, x_mm + 158.0, size_mm=(60.0, 200.0))  # less than half of it on the decided footprint
+        return parcel(1, at_s, x_mm - 30.0, size_mm=(240.0, 200.0)), part
+
+    decisions = run(router, belt, frame)
+    assert [decision.track_id for decision in decisions] == [1]
+
+
+def test_two_melted_for_a_moment_are_decided_one_by_one():
+    """The second is born inside the first's melted footprint, but lies clear of it when that one is decided."""
+    belt = make_belt()
+    router = make_router(belt)
+
+    def frame(at_s, x_mm):
+        if x_mm < 500.0:
+            return (parcel(1, at_s, x_mm - 200.0, size_mm=(700.0, 200.0)),)
+        return parcel(1, at_s, x_mm), parcel(2, at_s, x_mm - 400.0)
+
+    decisions = run(router, belt, frame)
+    assert [decision.track_id for decision in decisions] == [1, 2]
+    first, second = (decision.position for decision in decisions)
+    assert second.lead_mm - first.trail_mm == pytest.approx(100.0, abs=5.0)
+
+
+def test_two_tracks_that_may_be_parts_of_one_another_do_not_wait_for_ever():
+    belt = make_belt()
+    router = make_router(belt)
+
+    def frame(at_s, x_mm):
+        if x_mm < 900.0:
+            return (parcel(1, at_s, x_mm),)
+        # The old track drifts off unseen while a new one, born in its footprint, follows the parcel.
+        return lost(1, at_s, x_mm - 20.0, since_s=0.56), parcel(2, at_s, x_mm)
+
+    (decision,) = run(router, belt, frame)
+    assert decision.reason is Reason.PLAN_MATCH
+    assert decision.captured_ns - decision.crossed_ns < 3 * STEP_S * 1e9
+
+
+def test_a_track_that_takes_over_the_next_parcel_gives_that_one_a_decision_of_its_own():
+    belt = make_belt()
+    router = make_router(belt)
+
+    def frame(at_s, x_mm):
+        """From 1300 mm on the track of the first parcel follows one that comes 500 mm behind it."""
+        return (parcel(1, at_s, x_mm if x_mm < 1300.0 else x_mm - 500.0),)
+
+    first, second = run(router, belt, frame)
+    assert (first.reason, second.reason) == (Reason.PLAN_MATCH, Reason.TRACK_LOST)
+    assert second.lane == "HOSP"
+    assert second.position.lead_mm - first.position.lead_mm == pytest.approx(500.0, abs=2.0)
+
+
+def test_one_odd_look_elsewhere_is_no_take_over():
+    belt = make_belt()
+    router = make_router(belt)
+
+    def frame(at_s, x_mm):
+        odd = 1340.0 < x_mm < 1380.0
+        return (parcel(1, at_s, x_mm - 500.0 if odd else x_mm),)
+
+    assert len(run(router, belt, frame)) == 1
+
+
+def test_a_parcel_seen_with_two_widths_is_a_double():
+    belt = make_belt()
+    router = make_router(belt, doubles="exception")
+
+    def frame(at_s, x_mm):
+        wide = 500.0 < x_mm < 700.0
+        return (parcel(1, at_s, x_mm, size_mm=(LENGTH_MM, 450.0 if wide else 200.0)),)
+
+    (decision,) = run(router, belt, frame)
+    assert decision.reason is Reason.DOUBLE
+
+
+@pytest.mark.parametrize(("width_mm", "reason"), [(380.0, Reason.PLAN_MATCH), (400.0, Reason.SIDE_BY_SIDE)])
+def test_what_is_broader_than_a_single_one_can_be_is_side_by_side(width_mm, reason):
+    belt = make_belt()
+    router = make_router(belt, doubles="exception", broadest=1.3)
+
+    def frame(at_s, x_mm):
+        return (parcel(1, at_s, x_mm, size_mm=(LENGTH_MM, width_mm), known_size_mm=(LENGTH_MM, width_mm)),)
+
+    (decision,) = run(router, belt, frame)
+    assert decision.reason is reason
+
+
+@pytest.mark.parametrize(("doubles", "lane"), [("sort", "NR"), ("exception", "HOSP")])
+def test_without_a_size_a_plan_that_asks_for_sizes_cannot_know_a_parcel(doubles, lane):
+    belt = make_belt()
+    router = make_router(belt, doubles=doubles)
+    (decision,) = run(router, belt, lambda at_s, x_mm: (parcel(1, at_s, x_mm, known_size_mm=None),))
+    assert decision.lane == lane
+
+
+def footprint(trail_mm, lead_mm):
+    return Footprint((trail_mm, 400.0, lead_mm, 600.0), 0, None, 0, 0)
+
+
+def test_no_two_decisions_name_the_same_belt():
+    taken = Taken()
+    assert taken.claim(1, Extent(0.0, 300.0, 400.0, 600.0)) == (0.0, 300.0, 400.0, 600.0)
+    assert taken.claim(2, Extent(-600.0, 20.0, 400.0, 600.0)) == (-600.0, 0.0, 400.0, 600.0)
+    assert taken.claim(3, Extent(290.0, 500.0, 400.0, 600.0)) == (300.0, 500.0, 400.0, 600.0)
+    beside = Extent(0.0, 300.0, 610.0, 800.0)
+    assert taken.claim(4, beside) == beside
+
+
+def test_a_place_stays_taken_when_its_track_leaves_it_and_memory_is_bounded():
+    taken = Taken()
+    taken.add(7, footprint(0.0, 300.0))
+    taken.claim(7, Extent(5.0, 295.0, 400.0, 600.0))
+    assert taken.extent(7) == (5.0, 295.0, 400.0, 600.0)
+    taken.leave(7)
+    assert (7 in taken, taken.extent(7), len(taken)) == (False, None, 1)
+    assert taken.covers(footprint(100.0, 200.0))
+    for track_id in range(8, 8 + 2 * REMEMBERED):
+        taken.add(track_id, footprint(1e6 + track_id * 1000.0, 1e6 + track_id * 1000.0 + 300.0))
+    taken.forget(0)
+    assert len(taken) == REMEMBERED
+    assert not taken.covers(footprint(100.0, 200.0))
