@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_sorter.errors import ConfigError
 from edge_sorter.sim.detector_faults import Faults, Truth
 from edge_sorter.types import Detections
 
@@ -104,7 +105,7 @@ def run(*arguments):
 )
 def test_bad_arguments_are_explained(arguments, message, tmp_path):
     result = run(*arguments)
-    assert result.returncode == 2
+    assert result.returncode == ConfigError.exit_code
     assert message in result.stderr
     assert "Traceback" not in result.stderr
 
