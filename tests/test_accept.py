@@ -23,6 +23,7 @@ def line(tmp_path: Path, root: Path) -> Path:
     config = yaml.safe_load((root / "configs/demo/line.yaml").read_text())
     config["detect"] = {"model": "parcel-yolo26n.onnx", "engine": "openvino", "threads": 1}
     config["belt"]["calibration"] = str(root / "calibration/camera/demo.yaml")
+    config["belt"]["encoder"]["source"] = str(root / "configs/demo/demo.encoder.csv")
     config["sort"]["plan"] = str(root / "configs/demo/plan.yaml")
     (tmp_path / "line.yaml").write_text(yaml.safe_dump(config))
     return tmp_path / "line.yaml"

@@ -78,6 +78,7 @@ def own_line(root: Path, tmp_path: Path) -> Path:
     demo = root / "configs" / "demo"
     text = (demo / "line.yaml").read_text()
     text = text.replace("../../weights", str(root / "weights")).replace("demo.mp4", str(demo / "demo.mp4"))
+    text = text.replace("demo.encoder.csv", str(demo / "demo.encoder.csv"))
     text = text.replace("../../calibration/camera/demo.yaml", "camera.yaml").replace(
         "plan: plan.yaml", "plan: plan.yaml"
     )

@@ -35,6 +35,7 @@ def config_path(root, tmp_path, broker):
     config["video"]["source"] = str(demo / "demo.mp4")
     config["detect"]["model"] = str(demo / config["detect"]["model"])
     config["belt"]["calibration"] = str(demo / config["belt"]["calibration"])
+    config["belt"]["encoder"]["source"] = str(demo / "demo.encoder.csv")
     config["sort"] = {"plan": str(demo / "plan.yaml"), "timing": {"divert_mm": 20_000}}
     config["plc"] = {"host": broker.host, "port": broker.port}
     path = tmp_path / "line.yaml"
