@@ -262,7 +262,11 @@ class MqttLink:
         self._outbox.close()
 
     def __enter__(self) -> MqttLink:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self._outbox.close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -163,11 +163,13 @@ class Voice:
             return
         self._next_certificate_ns = now_ns + HOUR_NS
         now = self._clock.wall(now_ns)
-        for name, path in (("cert_file", tls.cert_file), ("ca_file", tls.ca_file)):
-            end = None if path is None else ends_at(path)
-            soon = end is not None and end - now < timedelta(days=CERTIFICATE_DAYS)
-            about = f"{name} until {end:%Y-%m-%d}" if end is not None else name
-            self.alarms.set("CERT_EXPIRES", active=soon, at_ns=now_ns, about=about)
+        ends = {name: ends_at(path) for name in ("cert_file", "ca_file") if (path := getattr(tls, name)) is not None}
+        soon = {
+            f"{name} until {end:%Y-%m-%d}"
+            for name, end in ends.items()
+            if end is not None and end - now < timedelta(days=CERTIFICATE_DAYS)
+        }
+        self.alarms.only("CERT_EXPIRES", frozenset(soon), at_ns=now_ns)
 
     def _tell_state(self, cause: str) -> None:
         message = self._state_message(self.standing.now[0], cause)

@@ -131,7 +131,9 @@ def tls_broker(broker, certificates, tmp_path):
     server.stop()
 
 
-def test_mutual_tls(tls_broker, certificates, make_link, make_decision):
+def test_mutual_tls_and_an_alarm_that_the_certificates_end_soon(
+    tls_broker, certificates, make_link, make_decision, clock
+):
     tls = TlsSection(
         ca_file=certificates / "ca.pem", cert_file=certificates / "client.pem", key_file=certificates / "client.key"
     )
@@ -139,6 +141,10 @@ def test_mutual_tls(tls_broker, certificates, make_link, make_decision):
         assert link.version == "5"
         assert link.publish(make_decision(1)) is PublishResult.SENT
         assert link.flush(2)
+        link.tick(clock.now_ns())
+        (alarm,) = link.alarms
+        assert alarm.code == "CERT_EXPIRES"
+        assert {about.split()[0] for about in alarm.about} == {"cert_file", "ca_file"}
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
