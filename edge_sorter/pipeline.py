@@ -16,13 +16,14 @@ from typing import Protocol
 
 from edge_sorter.belt import Belt, EncoderMotion, RecordedEncoder, StopWatch, open_belt, watch_encoder
 from edge_sorter.clock import Clock, stopwatch_ns
+from edge_sorter.condition import Pulse, Told
 from edge_sorter.config import Config
 from edge_sorter.detect import Detector
 from edge_sorter.errors import EngineError
 from edge_sorter.events import EncoderCount, Flush, LineEvent, LineReport, ScannerRead, Thresholds
 from edge_sorter.identify import CodeReader, Identifier, ScannerReads
 from edge_sorter.line_input import EventList, Inputs, LineInput
-from edge_sorter.plc.publisher import Publisher, PublishResult, Vitals
+from edge_sorter.plc.publisher import Publisher, PublishResult
 from edge_sorter.sort import Router, SortPlan, open_items
 from edge_sorter.track import Tracker
 from edge_sorter.types import Blind, Box, CodeRead, Detections, Frame, SortDecision, Step, Track
@@ -223,9 +224,9 @@ def run(
         EngineError: The inference engine failed, and there is no rescue.
     """
     counts = RunCounts()
-    pulse = _Pulse()
+    pulse = Pulse()
     line = line or EventList()
-    told = _Told(publisher)
+    told = Told(publisher)
     for item in source:
         now_ns = clock.now_ns()
         publisher.tick(now_ns, vitals=pulse.vitals(now_ns))
@@ -278,50 +279,6 @@ def _publish(step: Step, publisher: Publisher, observers: tuple[Observer, ...], 
     counts.count(results)
     for observer in observers:
         observer.on_step(step, results, publish_ns)
-
-
-class _Told:
-    """What the PLC was last told of the state: RUNNING, or DEGRADED and why."""
-
-    def __init__(self, publisher: Publisher) -> None:
-        self._publisher = publisher
-        self._cause: str | None = None
-        publisher.state("RUNNING")
-
-    def tell(self, cause: str | None) -> None:
-        """Tell that the line runs, or what degrades it, if that is news."""
-        if cause == self._cause:
-            return
-        if cause is not None:
-            log.warning("degraded: %s", cause)
-            self._publisher.state("DEGRADED", cause=cause)
-        else:
-            log.info("recovered from %s", self._cause)
-            self._publisher.state("RUNNING", cause=f"recovered from {self._cause}")
-        self._cause = cause
-
-
-class _Pulse:
-    """Frame rate and age of the newest frame, for the heartbeat."""
-
-    def __init__(self) -> None:
-        self._last_ns: int | None = None
-        self._period_ns: float | None = None
-        self._frames = 0
-
-    def beat(self, captured_ns: int) -> None:
-        self._frames += 1
-        if self._last_ns is not None:
-            period_ns = captured_ns - self._last_ns
-            self._period_ns = period_ns if self._period_ns is None else 0.9 * self._period_ns + 0.1 * period_ns
-        self._last_ns = captured_ns
-
-    def vitals(self, now_ns: int) -> Vitals:
-        return Vitals(
-            fps=round(1e9 / self._period_ns, 1) if self._period_ns else None,
-            frame_age_ms=None if self._last_ns is None else round((now_ns - self._last_ns) / 1e6, 1),
-            frames=self._frames,
-        )
 
 
 def _unusable(frame: Frame, health: HealthMonitor) -> Blind | None:

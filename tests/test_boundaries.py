@@ -28,6 +28,7 @@ ALLOWED = {
     "sort": {"types", "events", "errors", "config", "belt", "yamlfile"},
     "plc": {"types", "stop", "events", "errors", "config", "clock", "atomic", "yamlfile", "__init__"},
     "event_record": {"events"},
+    "condition": {"plc"},
     "line_input": {"events", "clock"},
     "journal": {"types", "events", "errors", "event_record"},
     "pipeline": {
@@ -44,6 +45,7 @@ ALLOWED = {
         "sort",
         "plc",
         "journal",
+        "condition",
         "line_input",
     },
     "service": {
