@@ -190,7 +190,8 @@ def lane_by_plan(plan: SortPlan, *, groups_to_exception: bool = False) -> LaneOf
             return None
         seen = Track(0, TrackState.CONFIRMED, 0, (0.0, 0.0, 0.0, 0.0), (0.0, 0.0), True, 1.0, 0, 1, 0, 0)
         rule = plan.rule_for(Parcel(seen, parcel.class_name, 1.0, parcel.size_mm))
-        return rule.to[0] if rule else plan.default
+        wanted = rule.to[0] if rule else plan.default
+        return None if wanted in plan.group_by_id else wanted  # any lane of a group is right
 
     return lane_of
 

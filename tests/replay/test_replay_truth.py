@@ -10,7 +10,7 @@ import pytest
 
 from edge_sorter.errors import ConfigError
 from edge_sorter.replay.truth import TrueParcel, Truth, judge, lane_by_plan, load_truth, wilson
-from edge_sorter.sort import load_plan
+from edge_sorter.sort import check_plan, load_plan
 from edge_sorter.types import Action, BeltPosition, Reason, SortDecision
 
 NUMBERS = itertools.count(1)
@@ -139,3 +139,12 @@ def test_a_revised_parcel_counts_once_and_with_its_newest_lane() -> None:
     revised = [decided_at(1, "L09", uid="one"), decided_at(2), decided_at(1, "L01", uid="one", rev=1)]
     verdict = judge(truth_at(1, 2), revised, lane_of=lambda parcel: "L01")
     assert (verdict.decided, verdict.missed, verdict.extra, verdict.lane_right) == (2, 0, 0, 2)
+
+
+def test_a_plan_that_wants_a_group_of_lanes_names_none() -> None:
+    frame = {"id": "p", "lanes": [{"id": "A", "plc": 1}, {"id": "B", "plc": 2}], "default": "B", "exception": "B"}
+    groups = [{"id": "G", "lanes": ["A", "B"]}]
+    parcel = TrueParcel(1, 1.0, "carton", (300.0, 200.0))
+    for target, wanted in (("A", "A"), ("G", None)):
+        document = {**frame, "groups": groups, "rules": [{"id": "r", "to": target}]}
+        assert lane_by_plan(check_plan(document, source="test", classes=None))(parcel) == wanted
