@@ -19,7 +19,7 @@ from edge_sorter.clock import Clock, FileClock, ReplayClock, SystemClock, rfc333
 from edge_sorter.config import Config, is_file_source
 from edge_sorter.detect import Detector, open_detector
 from edge_sorter.detect.manifest import Manifest, load_manifest
-from edge_sorter.errors import ConfigError
+from edge_sorter.errors import ConfigError, EngineError
 from edge_sorter.journal import JournalWriter, journal_header
 from edge_sorter.line_input import WallClock
 from edge_sorter.pipeline import Observer, Pipeline, RunCounts, line_of, open_pipeline, run
@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 
 FILE_PATIENCE_S = 2.0
 """A clip replayed as fast as possible outruns any broker; it can wait, a camera cannot."""
+STANDBY_S = 60.0
+"""The watchdog waits so long while another engine is opened and proven; the PLC falls back after half a second."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,12 @@ def _run(around: _Around, *, stopped: Callable[[], bool], reload_asked: Callable
         _tell_what_runs(around, successor, pipeline.router.plan, source)
         attended.limit(sentence)
 
+    standby = Standby(config, belt=pipeline.belt, size_px=source.size_px, fps=source.fps, adopt=adopt)
+
+    def rescue(failed: Detector, error: EngineError) -> Detector:
+        with notify.patient(STANDBY_S):
+            return standby(failed, error)
+
     log.info("ready: %s, %s, plan %s", source.name, detector.description, plan.name)
     attended.state("READY")
     if isinstance(clock, FileClock):
@@ -168,7 +176,7 @@ def _run(around: _Around, *, stopped: Callable[[], bool], reload_asked: Callable
         health=HealthMonitor(config.video.blind, watch_frozen=not realtime),
         observers=(*observers, news),
         stopped=stopped,
-        rescue=Standby(config, belt=pipeline.belt, size_px=source.size_px, fps=source.fps, adopt=adopt),
+        rescue=rescue,
     )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,17 @@ class Notify:
         if self._meal_ns is not None and (self._next_meal_ns is None or now_ns >= self._next_meal_ns):
             self._next_meal_ns = now_ns + self._meal_ns
             self._send("WATCHDOG=1")
+
+    @contextmanager
+    def patient(self, limit_s: float) -> Iterator[None]:
+        """Let the loop be silent for longer while the block runs: for work that is long and is known to be."""
+        if self.watchdog_s is not None:
+            self._send(f"WATCHDOG_USEC={round(limit_s * 1e6)}")
+        try:
+            yield
+        finally:
+            if self.watchdog_s is not None:
+                self._send(f"WATCHDOG_USEC={round(self.watchdog_s * 1e6)}\nWATCHDOG=1")
 
     def close(self) -> None:
         """Give the socket back; safe to call twice."""

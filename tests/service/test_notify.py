@@ -108,6 +108,19 @@ def test_the_watchdog_is_fed_four_times_within_its_limit_and_only_when_asked(man
     assert manager.texts.count("WATCHDOG=1") == 4
 
 
+def test_long_work_that_is_known_gets_more_time_and_then_no_more(manager, tmp_path):
+    notify = Notify(environ(tmp_path, WATCHDOG_USEC="5000000"))
+    with pytest.raises(ZeroDivisionError), notify.patient(60):
+        raise ZeroDivisionError
+    without = Notify(environ(tmp_path))
+    with without.patient(60):
+        without.ready()
+    notify.close()
+    without.close()
+    real.wait_until(lambda: "READY=1" in manager.texts, what="the last word")
+    assert manager.texts == ["WATCHDOG_USEC=60000000", "WATCHDOG_USEC=5000000\nWATCHDOG=1", "READY=1"]
+
+
 @pytest.mark.parametrize(
     "more",
     [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "no"}, {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}],

@@ -7,6 +7,7 @@ tests build on each other, as a machine's life does.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -211,8 +212,9 @@ def test_a_loop_that_hangs_in_a_stage_is_killed_and_decides_again_within_ten_sec
     decides(machine)
     decided_at = time.monotonic()
     print(f"hung to killed {killed_at - hung_at:.1f} s, killed to first decision {decided_at - killed_at:.1f} s")
-    assert killed_at - hung_at < 15  # WatchdogSec, and what this machine is loaded with
-    assert decided_at - killed_at < 10
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # what is promised is promised of a box of its own
+    assert killed_at - hung_at < 10 * busy
+    assert decided_at - killed_at < 10 * busy
     assert int(show(machine, "NRestarts")[0]) == 1
     journal = machine.journal("-u", UNIT)
     assert "detect_or_hang" in journal, "the journal shows where it hung"
