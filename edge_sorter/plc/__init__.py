@@ -1,5 +1,6 @@
-"""Decisions to the PLC over MQTT: messages and topics, the link to the broker, a broker for demos, and a listener.
+"""Decisions to the PLC over MQTT, and what comes back: the link and its parts, messages and topics, the gateway.
 
-Import what you need from the module that has it: `topics`, `messages`, `encode`, `decode`, `publisher`, `link`,
-`listen`, `broker`, `boot`.
+Where to start: `link` is the publisher a line runs with; `wire` moves its bytes, `voice` tells how we are, `ears` hears
+the line, `delivery` follows every decision to its end (`book`, `outbox`). `messages` and `inbound` are the payloads,
+`contract` the table of all topics. Import what you need from the module that has it.
 """

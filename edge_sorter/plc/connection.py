@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import ssl
 import sys
 import threading
 from collections import deque
@@ -27,7 +26,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_sorter.clock import stopwatch_ns
 from edge_sorter.config import PlcSection
-from edge_sorter.errors import PlcError
+from edge_sorter.plc.access import explain, password, use_tls
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,6 @@ Version = Literal["5", "3.1.1"]
 UNSUPPORTED_PROTOCOL = 0x84
 TAKEN_OVER = 0x8E
 _HUNG_UP = "the broker closed the connection without an answer"
-_BAD_LOGIN = (0x86, 0x87)
 _MAX_INFLIGHT = 1000
 """Far above what the link lets out unacknowledged, so that paho never holds a message back by itself."""
 _MAX_PACKET = 300_000
@@ -209,8 +207,8 @@ class Connection:
         client.connect_timeout = section.connect_timeout_s
         client.max_inflight_messages_set(_MAX_INFLIGHT)
         if section.username is not None:
-            client.username_pw_set(section.username, _password(section))
-        _use_tls(client, section)
+            client.username_pw_set(section.username, password(section))
+        use_tls(client, section)
         if will is not None:
             kept = {"WillDelayInterval": 0, "ContentType": "application/json"}
             properties = _properties(PacketTypes.WILLMESSAGE, **kept) if five else None
@@ -266,7 +264,7 @@ class Connection:
 
     def _never_connected(self, client: Client, _userdata: Any) -> None:
         error = sys.exc_info()[1]  # paho calls this from its except block and tells the cause in no other way
-        self.problem = _explain(error)
+        self.problem = explain(error)
         client.loop_stop()
         self._end()
 
@@ -293,62 +291,8 @@ class Connection:
             event.set()
 
 
-def advice(connection: Connection) -> str:
-    """Return what a person can do about a connection that did not come up."""
-    if connection.ended_code in _BAD_LOGIN or connection.ended_code in (4, 5):
-        return "check plc.username and the file in plc.password_file, and the broker's access list"
-    if "unknown host" in connection.problem:
-        return "correct plc.host, or give an address instead of a name"
-    if "refused" in connection.problem:
-        return "start the broker there, or correct plc.host and plc.port"
-    if "TLS" in connection.problem:
-        return "check plc.tls.ca_file, cert_file and key_file, the name in the broker's certificate, and plc.port"
-    if not connection.had_a_clear_end:
-        return "is it an MQTT port? A TLS port needs plc.tls, a plain one must not have it"
-    return "check that host and port are reachable from here and that a broker answers there"
-
-
 def _properties(kind: int, **values: object) -> Properties:
     properties = Properties(kind)  # type: ignore[no-untyped-call]
     for name, value in values.items():
         setattr(properties, name, value)
     return properties
-
-
-def _password(section: PlcSection) -> str | None:
-    if section.password_file is None:
-        return None
-    try:
-        return section.password_file.read_text(encoding="utf-8").strip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise PlcError(f"plc.password_file {section.password_file} cannot be read: {reason}") from None
-
-
-def _use_tls(client: Client, section: PlcSection) -> None:
-    if section.tls is None:
-        return
-    files: dict[str, str | None] = {}
-    for name in ("ca_file", "cert_file", "key_file"):
-        path = getattr(section.tls, name)
-        if path is not None and not path.is_file():
-            raise PlcError(f"plc.tls.{name} {path} does not exist")
-        files[name] = None if path is None else str(path)
-    try:
-        client.tls_set(ca_certs=files["ca_file"], certfile=files["cert_file"], keyfile=files["key_file"])
-    except (OSError, ValueError) as error:  # SSLError is an OSError
-        raise PlcError(f"plc.tls: the certificate files cannot be used: {error}") from None
-
-
-def _explain(error: BaseException | None) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS: the broker's certificate is not trusted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS handshake failed: {error.reason or error}"
-    if isinstance(error, socket.gaierror):
-        return "unknown host"
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return f"cannot connect: {error}"

@@ -8,16 +8,14 @@ we are, `ears` hears the line, `delivery` follows every decision to its end.
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter, deque
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 
 from paho.mqtt.client import MQTTMessage
 
 from edge_sorter.clock import Clock, rfc3339
-from edge_sorter.config import OutboxSection, PlcSection
+from edge_sorter.config import PlcSection
 from edge_sorter.errors import PlcError
 from edge_sorter.events import LineEvent
 from edge_sorter.plc.alarms import Alarm, AlarmBoard
@@ -29,7 +27,7 @@ from edge_sorter.plc.ears import Ears
 from edge_sorter.plc.encode import decision_message
 from edge_sorter.plc.inbox import inbound_filters
 from edge_sorter.plc.messages import AppState, InfoMessage, PlanStatusMessage
-from edge_sorter.plc.outbox import MemoryOutbox, Outbox
+from edge_sorter.plc.outbox import open_outbox
 from edge_sorter.plc.publisher import NO_VITALS, Gate, PublishResult, Vitals
 from edge_sorter.plc.topics import Topics
 from edge_sorter.plc.voice import Voice
@@ -339,20 +337,6 @@ class MqttLink:
             replay=self._topics.replay,
         )
         self._wire.send(self._topics.kpi, message.to_json(), qos=0, retain=True)
-
-
-def open_outbox(section: OutboxSection, *, replay: bool) -> Outbox | MemoryOutbox:
-    """Open where records wait: the configured file, the service's state folder, else memory; memory for replays.
-
-    Raises:
-        PlcError: The file cannot be used.
-    """
-    path = section.path
-    if path is None and (folder := os.environ.get("STATE_DIRECTORY")):
-        path = Path(folder.split(":")[0]) / "outbox.sqlite"
-    if replay or path is None:
-        return MemoryOutbox()
-    return Outbox(path, max_bytes=round(section.max_mb * 1e6))
 
 
 def _client_id(section: PlcSection, topics: Topics, boot_id: str) -> str:

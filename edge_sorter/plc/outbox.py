@@ -10,12 +10,14 @@ once: whoever reads records tells repetitions by (boot_id, parcel_uid).
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 from collections import deque
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from edge_sorter.config import OutboxSection
 from edge_sorter.errors import PlcError
 from edge_sorter.plc.ahead import AheadLog, Entry
 from edge_sorter.plc.record import unfinished_record
@@ -184,6 +186,20 @@ class Outbox:
         if entries:
             self._trail.store([(entry.kind == _END, *_split(entry)) for entry in entries])
             self._ahead.remove(entries)
+
+
+def open_outbox(section: OutboxSection, *, replay: bool) -> Outbox | MemoryOutbox:
+    """Open where records wait: the configured file, the service's state folder, else memory; memory for replays.
+
+    Raises:
+        PlcError: The file cannot be used.
+    """
+    path = section.path
+    if path is None and (folder := os.environ.get("STATE_DIRECTORY")):
+        path = Path(folder.split(":")[0]) / "outbox.sqlite"
+    if replay or path is None:
+        return MemoryOutbox()
+    return Outbox(path, max_bytes=round(section.max_mb * 1e6))
 
 
 def _split(entry: Entry) -> tuple[str, bytes]:

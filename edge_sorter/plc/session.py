@@ -16,6 +16,7 @@ from paho.mqtt.client import MQTTMessage
 from edge_sorter.clock import stopwatch_ns
 from edge_sorter.config import PlcSection
 from edge_sorter.errors import PlcError
+from edge_sorter.plc.access import advice
 from edge_sorter.plc.connection import (
     TAKEN_OVER,
     UNSUPPORTED_PROTOCOL,
@@ -24,7 +25,6 @@ from edge_sorter.plc.connection import (
     Phase,
     Version,
     Will,
-    advice,
 )
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,8 @@ class Session:
             elif connection.ended_code != UNSUPPORTED_PROTOCOL and connection.had_a_clear_end:
                 break
         self._connection = None
-        raise PlcError(f"MQTT broker {self.address}: {connection.problem}; {advice(connection)}")
+        hint = advice(connection.problem, connection.ended_code, had_a_clear_end=connection.had_a_clear_end)
+        raise PlcError(f"MQTT broker {self.address}: {connection.problem}; {hint}")
 
     def poll(self) -> None:
         """Notice what happened to the connection and reconnect when it is time.

@@ -20,8 +20,7 @@ from edge_sorter.config import OutboxSection
 from edge_sorter.errors import PlcError
 from edge_sorter.plc.ahead import SLOTS, AheadLog
 from edge_sorter.plc.encode import decision_message
-from edge_sorter.plc.link import open_outbox
-from edge_sorter.plc.outbox import IN_MEMORY, MemoryOutbox, Outbox
+from edge_sorter.plc.outbox import IN_MEMORY, MemoryOutbox, Outbox, open_outbox
 
 MB = 1_000_000
 
