@@ -15,7 +15,6 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -33,7 +32,8 @@ Place = tuple[int, Box]
 
 FEWEST_PLACES = 5
 SHORTEST_WAY_MM = 150.0
-SHORTEST_TIME_NS = 200_000_000
+STRETCH_NS = 200_000_000
+FEWEST_STRETCHES = 3
 EDGE = 0.01
 """A box nearer to the picture's edge than this share of it may be cut off."""
 COMMENT = "four points clicked on the camera's picture, and where they lie on the belt"
@@ -101,18 +101,33 @@ def speed_of(tracks: Iterable[Sequence[Place]], belt_map: BeltMap, *, size_px: t
     speeds: list[float] = []
     for seen in tracks:
         places = [place for place in seen if _whole(place[1], size_px)]
-        if len(places) < FEWEST_PLACES or places[-1][0] - places[0][0] < SHORTEST_TIME_NS:
-            continue
-        at_s = np.array([at_ns - places[0][0] for at_ns, _ in places]) / 1e9
-        x_mm = belt_map.centre_mm([box for _, box in places])[:, 0]
-        if abs(x_mm[-1] - x_mm[0]) >= SHORTEST_WAY_MM:
-            speeds.append(float(np.polyfit(at_s, x_mm, 1)[0]))
+        if len(places) >= FEWEST_PLACES and (speed := _speed_of_one(places, belt_map)) is not None:
+            speeds.append(speed)
     if not speeds:
         return None
     middle = median(speeds)
     return SpeedEstimate(
         round(middle, 1), round(median(abs(speed - middle) for speed in speeds), 1), tracks=len(speeds)
     )
+
+
+def _speed_of_one(places: Sequence[Place], belt_map: BeltMap) -> float | None:
+    """Return the median speed of the stretches in which a parcel moved; those in which the belt stood do not count."""
+    x_mm = belt_map.centre_mm([box for _, box in places])[:, 0].tolist()
+    if abs(x_mm[-1] - x_mm[0]) < SHORTEST_WAY_MM:
+        return None
+    speeds: list[float] = []
+    start = 0
+    for end, (at_ns, _) in enumerate(places):
+        while start + 1 < end and at_ns - places[start + 1][0] >= STRETCH_NS:
+            start += 1
+        spent_ns = at_ns - places[start][0]
+        if spent_ns >= STRETCH_NS:
+            speeds.append((x_mm[end] - x_mm[start]) / spent_ns * 1e9)
+    if len(speeds) < FEWEST_STRETCHES:
+        return None
+    fastest = sorted(map(abs, speeds))[int(0.9 * len(speeds))]
+    return median(speed for speed in speeds if abs(speed) >= fastest / 2)
 
 
 def _whole(box: Box, size_px: tuple[int, int]) -> bool:

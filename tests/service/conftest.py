@@ -74,18 +74,17 @@ def open_page(browser) -> Iterator[Callable[..., object]]:
 
 @pytest.fixture
 def own_line(root: Path, tmp_path: Path) -> Path:
-    """A copy of the demo line's configuration whose files may be changed."""
-    demo = root / "configs" / "demo"
-    text = (demo / "line.yaml").read_text()
-    text = text.replace("../../weights", str(root / "weights")).replace("demo.mp4", str(demo / "demo.mp4"))
-    text = text.replace("demo.encoder.csv", str(demo / "demo.encoder.csv"))
-    text = text.replace("../../calibration/camera/demo.yaml", "camera.yaml").replace(
-        "plan: plan.yaml", "plan: plan.yaml"
-    )
-    shutil.copy(root / "calibration" / "camera" / "demo.yaml", tmp_path / "camera.yaml")
-    shutil.copy(demo / "plan.yaml", tmp_path / "plan.yaml")
-    (tmp_path / "line.yaml").write_text(text)
-    return tmp_path / "line.yaml"
+    """A copy of the demo line's configuration whose files may be changed; what is large is only pointed at."""
+    demo = tmp_path / "configs" / "demo"
+    demo.mkdir(parents=True)
+    for path in (root / "configs" / "demo").iterdir():
+        if path.suffix == ".yaml":
+            shutil.copy(path, demo)
+        else:
+            (demo / path.name).symlink_to(path)
+    (tmp_path / "weights").symlink_to(root / "weights")
+    shutil.copytree(root / "calibration" / "camera", tmp_path / "calibration" / "camera")
+    return demo / "line.yaml"
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def test_what_is_saved_is_accepted_and_the_old_is_kept(own_line):
     assert load_calibration(saved.calibration).image_points_px[0] == (100.0, 90.0)
     assert saved.backup.name == "line.yaml.20260304T050607Z.bak"
     assert saved.backup.read_text() == before
-    assert (own_line.parent / "camera.yaml").is_file()
+    assert config.belt.encoder is not None
     for comment in ("# The demo line", "# opens every MQTT topic", "# from the decision line to the first diverter"):
         assert comment in own_line.read_text()
     assert not list(own_line.parent.glob(".*"))
@@ -53,7 +53,7 @@ def test_what_is_saved_is_accepted_and_the_old_is_kept(own_line):
 
 def test_a_line_that_was_never_calibrated(own_line):
     text = own_line.read_text().replace("{at_mm: 1140}", "{points: [[0.5, 0.1], [0.5, 0.9]]}")
-    text = "\n".join(x for x in text.splitlines() if "calibration:" not in x and "speed_mm_s" not in x)
+    text = "\n".join(x for x in text.splitlines() if "calibration:" not in x and "encoder:" not in x)
     plan = own_line.parent / "plan.yaml"
     plan.write_text(plan.read_text().replace(", longest_mm: [0, 400]", "").replace("  - {id: large", "  # {id: large"))
     own_line.write_text(text)
@@ -113,6 +113,11 @@ def test_the_speed_of_a_known_belt():
     backwards = speed_of([track(800)[::-1]], belt_map, size_px=(960, 540))
     assert backwards is None or backwards.mm_s < 0
     assert speed_of([track(0)], belt_map, size_px=(960, 540)) is None
+    stopped = [(at if x < 24 else at + 3_000_000_000, box) for x, (at, box) in enumerate(track(800))]
+    stood = stopped[:24] + [(stopped[23][0] + n * 40_000_000, stopped[23][1]) for n in range(1, 74)] + stopped[24:]
+    resting = speed_of([stood], belt_map, size_px=(960, 540))
+    assert resting is not None
+    assert resting.mm_s == pytest.approx(800, abs=30)
 
 
 def test_a_new_proposal_starts_from_what_is_in_force(own_line):

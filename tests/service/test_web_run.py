@@ -38,7 +38,7 @@ def test_the_page_of_a_running_line_finds_parcels_in_its_journal(own_line, tmp_p
     line = subprocess.Popen([sys.executable, "-m", "edge_sorter", "run", "-c", str(own_line)])
     try:
         real.wait_until(lambda: ask(port, "/readyz")[0] == 200, timeout_s=120, what="the line is ready")
-        journal = tmp_path / "journal.jsonl"
+        journal = own_line.parent / "journal.jsonl"
         real.wait_until(lambda: b'"dec":[{' in journal.read_bytes(), timeout_s=60, what="a decision is in the journal")
         first = next(x for x in journal.read_bytes().split(b"\n") if b'"dec":[{' in x)
         uid = json.loads(first)["dec"][0]["parcel_uid"]

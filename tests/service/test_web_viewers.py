@@ -18,6 +18,8 @@ from edge_sorter.clock import ReplayClock
 from edge_sorter.config import ServiceSection, load_config
 from edge_sorter.events import EncoderCount, LaneReport, LaneStatus, LineReport
 from edge_sorter.journal import JournalWriter
+from edge_sorter.plc.alarm_table import ALARMS
+from edge_sorter.plc.alarms import Alarm
 from edge_sorter.plc.publisher import PublishResult, Vitals
 from edge_sorter.service.http import HttpServer, open_http
 from edge_sorter.service.status import LineStatus, Peers
@@ -224,18 +226,23 @@ def test_what_is_wrong_is_said_with_what_to_do(line):
     assert [c.code for c in conditions(status.snapshot())] == []
     status.told("RUNNING")
     status.came_round(0, vitals=Vitals())
-    assert [c.code for c in conditions(status.snapshot())] == ["BROKER_LOST"]
+    assert [c.code for c in conditions(status.snapshot())] == ["BROKER_AWAY"]
     status.met(Peers({}, broker_connected=True))
     line.frame()
     status.on_blind(Blind(1, "CAM_DARK"))
     status.told("DEGRADED", cause="CAM_DARK")
     (dark,) = conditions(status.snapshot())
     assert (dark.level, dark.code) == ("alarm", "CAM_DARK")
-    assert "lamps" in dark.todo
+    assert "lamp" in dark.todo
     late = replace(decision(5), reason=Reason.LATE)
     status.on_step(step(9, 0, late), (PublishResult.LATE,), MS)
     assert [c.code for c in conditions(status.snapshot())] == ["DEGRADED", "NOT_SENT"]
     line.clock.sleep_until(5_000 * MS)
+    raised = (Alarm("LATE", "ACKED", 0), Alarm("MISSORT", "ACTIVE", 0, 1, frozenset({"L02"}), "3 of 100"))
+    status.met(Peers({}, broker_connected=True, alarms=raised))
+    told = {c.code: c for c in conditions(status.snapshot())}
+    assert told["MISSORT"].text == "Parcels went to other lanes than decided: L02; 3 of 100"
+    assert told["LATE"].text.endswith("(acknowledged)")
     assert "LOOP_HANGS" in [c.code for c in conditions(status.snapshot())]
 
 
@@ -278,3 +285,13 @@ def test_the_trend_counts_what_happened_between_two_points(line):
     (point,) = trend.points()
     assert (point["decided"], point["failed"], point["fps"]) == (10, 0, 25.0)
     assert point["median_ms"] is not None
+
+
+def test_the_manual_knows_every_alarm(root):
+    manual = (root / "docs" / "operate.md").read_text()
+    missing = [
+        code
+        for code, row in ALARMS.items()
+        if f"| `{code}` | {row.severity} | {row.text} | {row.advice} |" not in manual
+    ]
+    assert missing == [], "write them into docs/operate.md: they are what an operator looks up"

@@ -41,7 +41,9 @@ async function signOut() {
 }
 
 async function refresh() {
-  rights = await (await fetch("/api/session")).json();
+  try {
+    rights = await (await fetch("/api/session")).json();
+  } catch { /* no contact: the banner says so, and rights stay as they were */ }
   $("sign").textContent = rights.change ? "Sign out" : "Sign in";
   $("sign").hidden = !rights.token;
   onChange(rights);

@@ -6,6 +6,7 @@ import { askToken, hasToken, mayChange } from "./session.js";
 import { SetupCanvas } from "./setup-canvas.js";
 
 const TRY_MS = 700;
+const ENOUGH = 3; // parcels that make a speed
 
 export class SetUp {
   #canvas = new SetupCanvas($("setup-canvas"), { onchange: () => this.#show(), onpick: (parcel) => this.#pick(parcel) });
@@ -41,9 +42,8 @@ export class SetUp {
   }
 
   async #load() {
-    const answer = await fetch("/api/setup");
-    const found = await answer.json();
-    if (!answer.ok) { $("setup-problem").textContent = found.error; return; }
+    const found = await this.#ask("/api/setup");
+    if (found.error) { $("setup-problem").textContent = found.error; return; }
     this.#canvas.proposal = found;
     $("points").replaceChildren(...found.calibration.belt_points_mm.map((_, i) => el("tr", {},
       el("td", {}, el("span", { class: "point" }, String(i + 1))),
@@ -82,10 +82,9 @@ export class SetUp {
 
   async #try() {
     if (!this.#proposal || document.hidden) return;
-    const answer = await this.#post("/api/setup/try");
-    const found = await answer.json();
+    const found = await this.#ask("/api/setup/try", this.#proposal);
     $("setup-problem").textContent = found.error ?? found.problem ?? "";
-    if (!answer.ok) return;
+    if (found.error) return;
     this.#canvas.parcels = found.parcels;
     this.#showSpeed(found.speed);
     this.#canvas.draw();
@@ -93,7 +92,7 @@ export class SetUp {
 
   #showSpeed(speed) {
     this.#speed = speed;
-    $("speed-use").disabled = !speed || speed.mm_s <= 0;
+    $("speed-use").disabled = !speed || speed.mm_s <= 0 || speed.tracks < ENOUGH;
     if (!speed) $("speed-text").textContent = "No parcel has passed far enough yet.";
     else if (speed.mm_s < 0) $("speed-text").textContent = "Parcels move against x: put point 1 at the upstream end.";
     else $("speed-text").textContent =
@@ -129,20 +128,22 @@ export class SetUp {
 
   async #save() {
     if (!mayChange() && hasToken()) { askToken(); return; }
-    const answer = await this.#post("/api/setup/save");
-    const said = await answer.json();
-    if (!answer.ok) {
-      $("setup-problem").textContent = said.error;
-      return;
-    }
-    $("setup-problem").textContent = "";
+    const said = await this.#ask("/api/setup/save", this.#proposal);
+    $("setup-problem").textContent = said.error ?? "";
+    if (said.error) return;
     $("setup-done").replaceChildren(
       el("p", {}, el("strong", {}, "Saved. "), "It counts when the line is started again."),
       el("p", { class: "hint" }, `Written: ${said.config} and ${said.calibration}. The old configuration is kept as ${said.backup}.`),
       el("ul", {}, ...Object.entries(said.facts).map(([part, fact]) => el("li", {}, `✓ ${part}: ${fact}`))));
   }
 
-  #post(path) {
-    return fetch(path, { method: "POST", body: JSON.stringify(this.#proposal) });
+  /** Ask the sorter; what goes wrong comes back as {error}. */
+  async #ask(path, body) {
+    try {
+      const answer = await fetch(path, body ? { method: "POST", body: JSON.stringify(body) } : {});
+      return await answer.json();
+    } catch {
+      return { error: "The sorter does not answer." };
+    }
   }
 }
