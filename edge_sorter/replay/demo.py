@@ -9,13 +9,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from edge_sorter.config import load_config
+from edge_sorter.clock import ReplayClock, stopwatch_ns
+from edge_sorter.config import Config, load_config
+from edge_sorter.detect import open_detector
 from edge_sorter.errors import ConfigError
 from edge_sorter.live import replay_published
 from edge_sorter.plc.broker import EmbeddedBroker
@@ -24,8 +28,13 @@ from edge_sorter.plc.messages import DecisionMessage, StateMessage
 from edge_sorter.plc.topics import Topics
 from edge_sorter.replay.report import show_report
 from edge_sorter.replay.runner import ReplayOptions
+from edge_sorter.types import Frame
+from edge_sorter.video import open_source
 
 DEMO = Path(__file__).resolve().parents[2] / "configs" / "demo"
+TRIAL_FRAMES, WARM_UP = 20, 8
+ROOM = 0.7
+"""Share of the time between two pictures that looking at one may take; the rest is for everything else."""
 
 
 class _Ears:
@@ -74,6 +83,9 @@ def run_demo(console: Console, *, out_dir: Path | None, fast: bool, video: bool,
     if not (DEMO / "demo.mp4").is_file():
         raise ConfigError(f"the demo clip is not in {DEMO}; run the demo from a checkout of edge_sorter")
     config = load_config(DEMO / "line.yaml")
+    if not fast and (slow := _too_slow(config)):
+        console.print(slow, style="yellow", highlight=False, soft_wrap=True)
+        fast = True
     options = ReplayOptions(out_dir=out_dir, realtime=not fast, truth=DEMO / "truth.json", video=video)
     bar = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[at]}"), console=console)
     with ExitStack() as stack:
@@ -103,6 +115,28 @@ def run_demo(console: Console, *, out_dir: Path | None, fast: bool, video: bool,
     if out_dir:
         console.print(f"Watch it: [bold]{out_dir / 'annotated.mp4' if video else out_dir}[/]", soft_wrap=True)
     return _last_word(console, result.report, ears)
+
+
+def _too_slow(config: Config) -> str | None:
+    """Look at a few pictures and say so when this machine cannot follow the clip in real time.
+
+    A clip drops no frame, so a machine that falls behind would only get later and later, and every decision with it.
+    """
+    took_ms: list[float] = []
+    section = config.video.model_copy(update={"source": str(DEMO / "demo.mp4")})
+    with open_detector(config.detect) as detector, open_source(section, clock=ReplayClock()) as source:
+        fps = source.fps or 25.0
+        for frame in islice((item for item in source if isinstance(item, Frame)), TRIAL_FRAMES):
+            began_ns = stopwatch_ns()
+            detector.detect(frame)
+            took_ms.append((stopwatch_ns() - began_ns) / 1e6)
+    typical_ms = median(took_ms[WARM_UP:])
+    if typical_ms <= ROOM * 1000 / fps:
+        return None
+    return (
+        f"This machine needs {typical_ms:.0f} ms for a picture and the clip has {fps:g} a second: shown as fast as it "
+        "goes instead of in real time."
+    )
 
 
 def _printer(console: Console) -> Callable[[str], None]:
