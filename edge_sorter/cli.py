@@ -24,6 +24,7 @@ from edge_sorter.service.calibrate_command import calibrate
 from edge_sorter.service.command import doctor
 from edge_sorter.service.logs import LogFormat
 from edge_sorter.service.logs import set_up as set_up_logs
+from edge_sorter.sim.twin.command import sim_plc
 from edge_sorter.stop import Hangup, Stop
 
 app = typer.Typer(
@@ -211,6 +212,7 @@ app.command()(doctor)
 app.command()(schemas)
 app.command()(accept)
 app.command()(calibrate)
+app.command()(sim_plc)
 
 
 @app.command()

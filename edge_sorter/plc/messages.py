@@ -171,6 +171,7 @@ class HeartbeatMessage(Message):
     lat_p99_ms: float | None = None
     temp_c: float | None = None
     peer_n: Count | None = Field(None, description="last counter seen in the gateway's heartbeat")
+    mono_ns: Int64 | None = Field(None, description="the moment of `ts` on the sender's own clock, as in decisions")
 
 
 class InfoMessage(Message):

@@ -154,6 +154,7 @@ class Voice:
             lat_p99_ms=vitals.latency_p99_ms,
             temp_c=vitals.temperature_c,
             peer_n=self._peer.last_n,
+            mono_ns=now_ns,
         )
         self._wire.send(self._topics.hb, message.to_json(), qos=0)
 

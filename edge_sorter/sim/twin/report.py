@@ -1,0 +1,133 @@
+"""What really landed in which lane: the truth a sorter is judged by, parcel by parcel, with intervals.
+
+Contract: a function of world and program. `right` is the lane the plan wants (or, where that one could not take it,
+one the plan allows besides); `safe` is the exception or default lane instead, work for a person; `wrong` is another
+customer's lane. Parcels the sorter could not see cross its line are told and not counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from edge_sorter.sim.twin.items import Item
+from edge_sorter.sim.twin.program import PlcProgram
+from edge_sorter.sim.twin.traffic import WorldParcel
+from edge_sorter.sim.twin.world import World
+from edge_sorter.sim.verdict import clopper_pearson
+from edge_sorter.sort import SortPlan
+
+OUTCOMES = ("right", "safe", "wrong", "on_belt")
+FAULTS = ("undecided", "late", "second_decision")
+ROWS_SHOWN = 20
+
+
+def make_report(world: World, program: PlcProgram, plan: SortPlan) -> dict[str, Any]:
+    """Return what became of every parcel, and the counts of it."""
+    rows = [_row(world, program, plan, i) for i in range(len(world.traffic.parcels))]
+    judged = [row for row in rows if row["judged"]]
+    outcomes = Counter(row["outcome"] for row in judged)
+    flaws = {name: sum(bool(row[name]) for row in judged) for name in FAULTS}
+    return {
+        "schema": "edge_sorter.sim_plc_report/1",
+        "plan": plan.name,
+        "parcels": len(rows),
+        "judged": len(judged),
+        "landed_once": sum(row["landed"] is not None for row in judged),
+        "shares": {name: _share(outcomes[name], len(judged)) for name in OUTCOMES},
+        "faults": {name: _share(count, len(judged)) for name, count in flaws.items()},
+        "decisions": {
+            "accepted": program.counts.accepted,
+            "late": program.counts.late,
+            "refused": dict(sorted(program.counts.refused.items())),
+            "about_nothing": program.counts.about_nothing,
+            "for_an_item_that_has_one": program.counts.second_decisions,
+            "lost_on_the_way": program.judge.counts.gaps,
+        },
+        "results": dict(sorted(Counter(str(row["result"]) for row in judged).items())),
+        "lanes": dict(sorted(Counter(str(row["landed"]) for row in rows).items())),
+        "world_s": round(world.now_s, 2),
+        "rows": rows,
+    }
+
+
+def _row(world: World, program: PlcProgram, plan: SortPlan, i: int) -> dict[str, Any]:
+    parcel = world.traffic.parcels[i]
+    item = program.items.get(world.stretch_by_parcel[i])
+    arrival = world.landed.get(i)
+    landed = None if arrival is None else arrival.lane
+    decision = None if item is None else item.decision
+    return {
+        "parcel": parcel.number,
+        "plc_index": None if item is None else item.plc_index,
+        "class": parcel.class_name,
+        "size_mm": [round(side) for side in parcel.size_mm],
+        "together": parcel.together,
+        "judged": parcel.judged,
+        "lane": parcel.lane,
+        "decided": None if decision is None else decision.lane,
+        "reason": None if decision is None else decision.reason,
+        "uid": None if decision is None else decision.parcel_uid,
+        "landed": landed,
+        "landed_s": None if arrival is None else round(arrival.at_s, 3),
+        "outcome": _outcome(parcel, landed, plan),
+        "result": _result(item, landed, i in world.struck),
+        "undecided": decision is None and not (item is not None and item.late),
+        "late": item is not None and item.late,
+        "second_decision": item is not None and len(item.uids) > 1,
+    }
+
+
+def _outcome(parcel: WorldParcel, landed: str | None, plan: SortPlan) -> str:
+    if landed is None:
+        return "on_belt"
+    if landed == parcel.lane or landed in parcel.also:
+        return "right"
+    return "safe" if landed in (plan.exception, plan.default) else "wrong"
+
+
+def _result(item: Item | None, landed: str | None, struck: bool) -> str:
+    if struck:
+        return "STRUCK"
+    if item is None or item.decision is None:
+        return "UNSEEN" if item is None else "NO_DECISION"
+    if item.trouble is not None or item.held:
+        return item.trouble.value if item.trouble else "HELD"
+    if landed is None:
+        return "ON_BELT"
+    return "AS_DECIDED" if landed == item.decision.lane else "NOT_AS_DECIDED"
+
+
+def _share(count: int, of: int) -> dict[str, Any]:
+    low, high = clopper_pearson(count, of)
+    share = round(count / of, 6) if of else None
+    return {"count": count, "share": share, "low": round(low, 6), "high": round(high, 6)}
+
+
+def show_report(console: Console, report: dict[str, Any]) -> None:
+    """Print a report for people: counts first, then every parcel that did not end where it should."""
+    console.print(
+        f"{report['judged']} of {report['parcels']} parcels counted, {report['landed_once']} landed; "
+        f"{report['decisions']['accepted']} decisions accepted, {report['decisions']['late']} late",
+        highlight=False,
+    )
+    table = Table("", "parcels", "share", "95 % interval", title="Where the parcels really landed")
+    for name, share in (report["shares"] | report["faults"]).items():
+        part = "-" if share["share"] is None else f"{share['share']:.2%}"
+        between = f"{share['low']:.2%} .. {share['high']:.2%}"
+        table.add_row(name.replace("_", " "), str(share["count"]), part, between)
+    console.print(table)
+    odd = [row for row in report["rows"] if row["judged"] and row["outcome"] != "right"]
+    if not odd:
+        return
+    table = Table("parcel", "class", "should", "decided", "landed", "what happened", title="Not where they should be")
+    for row in odd[:ROWS_SHOWN]:
+        decided = f"{row['decided'] or '-'} {row['reason'] or ''}"
+        landed = row["landed"] or "-"
+        table.add_row(str(row["parcel"]), row["class"], row["lane"], decided, landed, row["result"])
+    console.print(table)
+    if len(odd) > ROWS_SHOWN:
+        console.print(f"and {len(odd) - ROWS_SHOWN} more; --out keeps them all", highlight=False)

@@ -1,0 +1,237 @@
+"""What travels on a simulated line, exactly: every parcel, its place, and the lane it should get.
+
+Contract: a function of the layout and its seed. Places are belt coordinates before the belt moved; where a parcel is
+later is that plus the belt's travel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from edge_sorter.errors import ConfigError
+from edge_sorter.sim.levels import BeltKnobs, ParcelKnobs
+from edge_sorter.sim.line import KINDS, Parcels, Ride, drive, lay
+from edge_sorter.sim.scenario import CLASSES, Scenario, expand, load
+from edge_sorter.sim.twin.layout import SimPlcConfig, TrafficSection
+from edge_sorter.sort import SortPlan
+from edge_sorter.types import Code, Parcel, Track, TrackState
+
+EYE_MM = 10.0
+"""A photo-eye does not see a gap smaller than this."""
+LEAST_GAP_MM = 60.0
+SPREAD = 0.2
+"""Gaps on induced lines vary by 15 to 20 %."""
+FAR_S = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class WorldParcel:
+    """One parcel as it really is.
+
+    Attributes:
+        number: From 1, in the order of the file or the generator.
+        class_name, size_mm, code: What it is; length, width, height.
+        lead_mm, trail_mm, lateral_mm: Its ends and its middle before the belt moved.
+        lane: The lane the sort plan gives to a parcel of which everything is known.
+        also: Lanes the plan allows besides, where that one cannot take it.
+        together: Touches another or lies beside one.
+        judged: Whether the sorter could see it cross the decision line at all.
+    """
+
+    number: int
+    class_name: str
+    size_mm: tuple[float, float, float]
+    code: str | None
+    lead_mm: float
+    trail_mm: float
+    lateral_mm: float
+    lane: str
+    also: tuple[str, ...]
+    together: bool
+    judged: bool
+
+    @property
+    def centre_mm(self) -> float:
+        """Its middle along travel before the belt moved."""
+        return (self.lead_mm + self.trail_mm) / 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Belt that a photo-eye sees covered without a gap: one item for the PLC, whatever lies there."""
+
+    lead_mm: float
+    trail_mm: float
+    parcels: tuple[int, ...]
+    """Indices into the traffic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Everything that will pass, from the foremost to the last, and how the belt moves."""
+
+    parcels: tuple[WorldParcel, ...]
+    stretches: tuple[Stretch, ...]
+    ride: Ride
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    number: int
+    class_name: str
+    size_mm: tuple[float, float, float]
+    code: str | None
+    lead_mm: float
+    trail_mm: float
+    lateral_mm: float
+
+
+def make_traffic(config: SimPlcConfig, plan: SortPlan) -> Traffic:
+    """Return what passes on this line.
+
+    Raises:
+        ConfigError: The scenario is wrong, or so many parcels do not fit on the belt.
+    """
+    if config.scenario is not None:
+        scenario = load(config.scenario)
+        if abs(scenario.belt.decision_line_mm - config.decision_line_mm) > 0.5:
+            raise ConfigError(
+                f"decision_line_mm is {config.decision_line_mm:g}, but {config.scenario.name} has "
+                f"{scenario.belt.decision_line_mm:g}"
+            )
+        drafts, ride = _from_scenario(scenario), ride_of(scenario)
+        seen_mm = float(ride.travel_mm(np.array([(scenario.video.frames - 1) / scenario.video.fps]))[0])
+    else:
+        section = config.traffic or TrafficSection()
+        drafts, ride = _drawn(section, config.seed, travel_mm=config.straight_on.at_mm)
+        seen_mm = math.inf
+    drafts.sort(key=lambda draft: -draft.lead_mm)
+    stretches = _stretches(drafts)
+    together = {i for stretch in stretches for i in stretch.parcels if len(stretch.parcels) > 1}
+    parcels = []
+    for i, draft in enumerate(drafts):
+        doubtful = i in together and config.doubles == "exception"
+        lanes = (plan.exception,) if doubtful else _lanes(plan, draft)
+        to_go_mm = config.decision_line_mm - (draft.lead_mm + draft.trail_mm) / 2.0
+        parcels.append(
+            WorldParcel(
+                **asdict(draft),
+                lane=lanes[0],
+                also=lanes[1:],
+                together=i in together,
+                judged=0.0 <= to_go_mm <= seen_mm,
+            )
+        )
+    return Traffic(tuple(parcels), stretches, ride)
+
+
+def ride_of(scenario: Scenario) -> Ride:
+    """Return how the belt of a scenario moves."""
+    return _ride(scenario.belt.motion.knots)
+
+
+def _ride(knots: tuple[tuple[float, float], ...]) -> Ride:
+    """Return a ride along knots of time (s) and speed (mm/s): straight between, constant outside."""
+    knots = (*(((0.0, knots[0][1]),) if knots[0][0] > 0.0 else ()), *knots, (knots[-1][0] + FAR_S, knots[-1][1]))
+    travelled = [0.0]
+    for (t0, v0), (t1, v1) in pairwise(knots):
+        travelled.append(travelled[-1] + 0.5 * (v0 + v1) * (t1 - t0))
+    at_s, speed = np.array(knots).T
+    return Ride(at_s, speed, np.array(travelled))
+
+
+def _from_scenario(scenario: Scenario) -> list[_Draft]:
+    drafts = []
+    for placed in expand(scenario):
+        along, spec = placed.footprint_mm()[:, 0], placed.spec
+        size = (spec.length_mm, spec.width_mm, spec.height_mm)
+        ends = (float(along.max()), float(along.min()))
+        drafts.append(_Draft(placed.id, spec.kind, size, placed.label_code, *ends, spec.lateral_mm))
+    return drafts
+
+
+def draw_line(section: TrafficSection, seed: int, *, travel_mm: float) -> tuple[Parcels, Ride]:
+    """Draw parcels and the belt's ride, which carries the last of them so far.
+
+    Raises:
+        ConfigError: So many parcels do not fit on the belt.
+    """
+    line_rng, belt_rng = (
+        np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, part, 5]))) for part in range(2)
+    )
+    gap_mm = section.speed_mm_s * 3600.0 / section.per_hour - _mean_reach_mm(section)
+    low = gap_mm * (1.0 - SPREAD)
+    if low < LEAST_GAP_MM:
+        most = 3600.0 * section.speed_mm_s / (_mean_reach_mm(section) + LEAST_GAP_MM / (1.0 - SPREAD))
+        raise ConfigError(
+            f"traffic: {section.per_hour:g} parcels an hour leave gaps of {low:.0f} mm at {section.speed_mm_s:g} mm/s; "
+            f"at least {LEAST_GAP_MM:g} are needed: at most {math.floor(most)} an hour, or a faster belt"
+        )
+    knobs = ParcelKnobs(
+        gap_mm=(low, gap_mm * (1.0 + SPREAD)),
+        skew_deg=section.skew_deg,
+        doubles=section.doubles,
+        side_by_side=section.side_by_side,
+    )
+    parcels = lay(line_rng, knobs, section.parcels)
+    belt = BeltKnobs(section.speed_mm_s, section.profile, run_mm=section.run_mm, stand_s=section.stand_s)
+    return parcels, drive(belt_rng, belt, travel_mm=travel_mm - float(parcels.start_mm.min()) + 2000.0)
+
+
+def _drawn(section: TrafficSection, seed: int, *, travel_mm: float) -> tuple[list[_Draft], Ride]:
+    parcels, ride = draw_line(section, seed, travel_mm=travel_mm)
+    code_rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 2, 5])))
+    digits = code_rng.integers(0, 10, size=(section.parcels, 12)).tolist()
+    drafts = []
+    for i, code in enumerate(digits):
+        centre, reach = float(parcels.start_mm[i]), float(parcels.reach_mm[i, 0])
+        length, width, height = parcels.size_mm[i].tolist()
+        drafts.append(
+            _Draft(
+                number=i + 1,
+                class_name=CLASSES[int(parcels.class_id[i])],
+                size_mm=(length, width, height),
+                code="JD" + "".join(map(str, code)),
+                lead_mm=centre + reach,
+                trail_mm=centre - reach,
+                lateral_mm=float(parcels.lateral_mm[i]),
+            )
+        )
+    knots = tuple(zip(ride.at_s.tolist(), ride.speed_mm_s.tolist(), strict=True))
+    return drafts, _ride((*knots, (ride.end_s + 1.0, section.speed_mm_s)))
+
+
+def _mean_reach_mm(section: TrafficSection) -> float:
+    """Return the mean extent along travel of a parcel that lies askew evenly up to the limit."""
+    skew = math.radians(section.skew_deg)
+    cos, sin = (math.sin(skew) / skew, (1.0 - math.cos(skew)) / skew) if skew else (1.0, 0.0)
+    return sum(kind.share * (cos * sum(kind.length_mm) + sin * sum(kind.width_mm)) / 2.0 for kind in KINDS)
+
+
+def _stretches(drafts: list[_Draft]) -> tuple[Stretch, ...]:
+    """Join what follows one another without a gap an eye could see; drafts come foremost first."""
+    found: list[Stretch] = []
+    for i, draft in enumerate(drafts):
+        if found and draft.lead_mm > found[-1].trail_mm - EYE_MM:
+            last = found[-1]
+            found[-1] = Stretch(last.lead_mm, min(last.trail_mm, draft.trail_mm), (*last.parcels, i))
+        else:
+            found.append(Stretch(draft.lead_mm, draft.trail_mm, (i,)))
+    return tuple(found)
+
+
+def _lanes(plan: SortPlan, draft: _Draft) -> tuple[str, ...]:
+    """Return the lanes the plan allows a parcel of which everything is known, the wanted one first."""
+    class_id = CLASSES.index(draft.class_name)
+    track = Track(1, TrackState.CONFIRMED, 0, (0.0, 0.0, 1.0, 1.0), (0.0, 0.0), True, 1.0, class_id, 9, 0, 0)
+    codes = () if draft.code is None else (Code("Code128", draft.code),)
+    rule = plan.rule_for(Parcel(track, draft.class_name, 1.0, draft.size_mm[:2], codes))
+    if rule is None:
+        return (plan.default,)
+    groups = [plan.group_by_id.get(target) for target in rule.to]
+    named = [(t,) if group is None else tuple(group.lanes) for t, group in zip(rule.to, groups, strict=True)]
+    return tuple(dict.fromkeys(lane for lanes in named for lane in lanes))

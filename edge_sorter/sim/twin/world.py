@@ -1,0 +1,222 @@
+"""The physical side of a simulated line: parcels on a belt, a photo-eye, diverters that take time, lanes that fill.
+
+Contract: `World.advance` moves everything to a later world time and returns what sensors saw in between; what a
+diverter does to a parcel depends on where it stands at the very moment the parcel's middle passes its mouth. The world
+knows neither messages nor decisions, and reads no clock.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+from edge_sorter.sim.twin.faults import active
+from edge_sorter.sim.twin.layout import DiverterSection, SimPlcConfig
+from edge_sorter.sim.twin.traffic import Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class EyeEdge:
+    """The photo-eye went dark (front) or light again (rear): which stretch, and the count latched at that edge."""
+
+    stretch: int
+    front: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A parcel passed the photo-eye of a lane."""
+
+    parcel: int
+    lane: str
+    at_s: float
+
+
+@dataclass(slots=True)
+class Diverter:
+    """One diverter: told to go out or home, and on its way for `travel_ms`."""
+
+    section: DiverterSection
+    out: bool = False
+    since_s: float = -math.inf
+
+    def command(self, *, out: bool, at_s: float) -> None:
+        """Send it out or home; saying so again changes nothing."""
+        if out != self.out:
+            self.out, self.since_s = out, at_s
+
+    def moving(self, at_s: float) -> bool:
+        """Tell whether it is between its two places."""
+        return at_s - self.since_s < self.section.travel_ms / 1e3
+
+    def catches(self, at_s: float) -> bool:
+        """Tell whether it is all the way out."""
+        return self.out and not self.moving(at_s)
+
+
+@dataclass(slots=True)
+class LaneStock:
+    """What lies in a lane."""
+
+    capacity: int
+    drain_per_s: float
+    parcels: float = 0.0
+
+    @property
+    def full(self) -> bool:
+        """Whether no further parcel should come."""
+        return self.parcels > self.capacity - 1.0
+
+    @property
+    def fill_percent(self) -> float:
+        """How full it is; what came in nevertheless does not show."""
+        return round(min(100.0, 100.0 * self.parcels / self.capacity), 1)
+
+
+@dataclass(slots=True)
+class _OnBelt:
+    parcel: int
+    next_mouth: int = 0
+
+
+@dataclass
+class World:
+    """Everything physical, at one world time.
+
+    Attributes:
+        now_s, travel_mm, counted_mm: World time, belt travel, and what the encoder counted of it.
+        speed_mm_s: Mean speed of the newest step.
+        landed: Lane and time by parcel.
+        struck: Parcels that met a diverter between its two places.
+        diverters: In the order of travel.
+        lanes: Stock by lane.
+        stretch_by_parcel: Number of the stretch each parcel lies in.
+    """
+
+    config: SimPlcConfig
+    traffic: Traffic
+    now_s: float = 0.0
+    travel_mm: float = 0.0
+    counted_mm: float = 0.0
+    speed_mm_s: float = 0.0
+    landed: dict[int, Arrival] = field(default_factory=dict)
+    struck: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.diverters = tuple(Diverter(section) for section in self.config.diverters)
+        self.lanes = {d.id: LaneStock(d.capacity, d.drain_per_h / 3600.0) for d in self.config.diverters}
+        parcels = self.traffic.parcels
+        self._belt = [_OnBelt(i) for i in sorted(range(len(parcels)), key=lambda i: -parcels[i].centre_mm)]
+        self._first = 0
+        self.stretch_by_parcel = {i: n for n, s in enumerate(self.traffic.stretches) for i in s.parcels}
+        self._chutes: list[Arrival] = []
+        stretches = list(enumerate(self.traffic.stretches))
+        edges = [(stretch.lead_mm, n, True) for n, stretch in stretches]
+        edges += [(stretch.trail_mm, n, False) for n, stretch in stretches]
+        self._edges = sorted(edges, key=lambda edge: (-edge[0], edge[1], not edge[2]))
+        self._next_edge = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether every parcel has landed."""
+        return len(self.landed) == len(self.traffic.parcels)
+
+    @property
+    def count(self) -> int:
+        """What the encoder has counted, unwrapped."""
+        return self._count_of(self.counted_mm)
+
+    def advance(self, to_s: float) -> tuple[list[EyeEdge], list[Arrival]]:
+        """Go on to a later time; returns what the photo-eyes saw, in order.
+
+        The line ran before it began: what is past the eye already was seen by it, which the first call tells.
+        """
+        from_mm, counted_from_mm, from_s = self.travel_mm, self.counted_mm, self.now_s
+        self.travel_mm = self._travel_at(to_s)
+        moved_mm = self.travel_mm - from_mm
+        if to_s > from_s:
+            self.speed_mm_s = moved_mm / (to_s - from_s)
+        self.counted_mm += moved_mm * self._counted_share(to_s)
+        self.now_s = to_s
+        edges = self._eye_edges(from_mm, counted_from_mm)
+        self._pass_mouths(from_mm, from_s)
+        self._drain(to_s - from_s)
+        return edges, self._arrive()
+
+    def _eye_edges(self, from_mm: float, counted_from_mm: float) -> list[EyeEdge]:
+        edges = []
+        while self._next_edge < len(self._edges):
+            place_mm, stretch, front = self._edges[self._next_edge]
+            at_mm = self.config.photo_eye.at_mm - place_mm
+            if at_mm > self.travel_mm:
+                break
+            share = (self.counted_mm - counted_from_mm) / (self.travel_mm - from_mm) if at_mm > from_mm else 1.0
+            edges.append(EyeEdge(stretch, front, self._count_of(counted_from_mm + share * (at_mm - from_mm))))
+            self._next_edge += 1
+        return edges
+
+    def _pass_mouths(self, from_mm: float, from_s: float) -> None:
+        parcels, moved_mm = self.traffic.parcels, self.travel_mm - from_mm
+        for one in islice(self._belt, self._first, None):
+            centre_mm = parcels[one.parcel].centre_mm
+            if centre_mm + self.travel_mm < self.diverters[0].section.mouth_mm:
+                break
+            while one.next_mouth <= len(self.diverters):
+                straight = one.next_mouth == len(self.diverters)
+                place_mm = (
+                    self.config.straight_on.at_mm if straight else self.diverters[one.next_mouth].section.mouth_mm
+                )
+                if centre_mm + self.travel_mm < place_mm:
+                    break
+                share = (place_mm - centre_mm - from_mm) / moved_mm if moved_mm > 0.0 else 1.0
+                self._meet(one, from_s + min(max(share, 0.0), 1.0) * (self.now_s - from_s), straight=straight)
+        while self._first < len(self._belt) and self._belt[self._first].next_mouth > len(self.diverters):
+            self._first += 1
+
+    def _meet(self, one: _OnBelt, at_s: float, *, straight: bool) -> None:
+        if straight:
+            self._chutes.append(Arrival(one.parcel, self.config.straight_on.id, at_s))
+        elif (diverter := self.diverters[one.next_mouth]).catches(at_s):
+            self._chutes.append(Arrival(one.parcel, diverter.section.id, at_s + diverter.section.chute_ms / 1e3))
+            one.next_mouth = len(self.diverters)
+        elif diverter.moving(at_s):
+            self.struck.add(one.parcel)
+        one.next_mouth += 1
+
+    def _arrive(self) -> list[Arrival]:
+        here = sorted((one for one in self._chutes if one.at_s <= self.now_s), key=lambda one: (one.at_s, one.parcel))
+        self._chutes = [one for one in self._chutes if one.at_s > self.now_s]
+        for arrival in here:
+            self.landed[arrival.parcel] = arrival
+            if arrival.lane in self.lanes:
+                self.lanes[arrival.lane].parcels += 1.0
+        return here
+
+    def _drain(self, span_s: float) -> None:
+        for lane, stock in self.lanes.items():
+            if active(self.config.faults, "lane_full", self.now_s, lane):
+                stock.parcels = max(stock.parcels, float(stock.capacity))
+            else:
+                stock.parcels = max(0.0, stock.parcels - stock.drain_per_s * span_s)
+
+    def _counted_share(self, at_s: float) -> float:
+        if active(self.config.faults, "encoder_lost", at_s):
+            return 0.0
+        slip = active(self.config.faults, "encoder_slip", at_s)
+        return 1.0 if slip is None else 1.0 - slip.share
+
+    def _count_of(self, counted_mm: float) -> int:
+        encoder = self.config.encoder
+        return encoder.first_count + math.floor(counted_mm / encoder.mm_per_count + 1e-6)
+
+    def _travel_at(self, at_s: float) -> float:
+        return float(self.traffic.ride.travel_mm(np.array([at_s - self._stopped_s(at_s)]))[0])
+
+    def _stopped_s(self, at_s: float) -> float:
+        """Return how long emergency stops have held the belt so far."""
+        stops = [fault for fault in self.config.faults if fault.kind == "e_stop"]
+        return sum(min(max(at_s - fault.at_s, 0.0), fault.for_s or 0.0) for fault in stops)
