@@ -107,7 +107,12 @@ def _showcase(address: str) -> None:
 
 
 @app.command()
-def run(config: ConfigOption) -> None:
+def run(
+    config: ConfigOption,
+    slow: Annotated[
+        float, typer.Option(min=1.0, max=100.0, help="Clip only: slow motion, for a machine too small for real time")
+    ] = 1.0,
+) -> None:
     """Sort live: camera in, decisions out over MQTT, until SIGTERM or Ctrl-C.
 
     A clip as video.source is played in real time, as if it were a camera; its messages are marked as replay. SIGHUP
@@ -117,7 +122,7 @@ def run(config: ConfigOption) -> None:
     from edge_sorter.live import run_live
 
     with Stop().installed() as stop, Hangup().installed() as hangup:
-        counts = run_live(load_config(config), stopped=stop, config_path=config, reload_asked=hangup)
+        counts = run_live(load_config(config), stopped=stop, config_path=config, reload_asked=hangup, slow=slow)
     _errors.print(f"ended after {counts.frames} frames, {sum(counts.published.values())} decisions", style="dim")
     raise typer.Exit(stop.exit_code)
 

@@ -125,9 +125,14 @@ class ReplayClock:
 
 
 class FileClock(SystemClock):
-    """Real time shifted so that a file's first frame is "now": paces a clip as a camera would (`--realtime`)."""
+    """Real time shifted so that a file's first frame is "now": paces a clip as a camera would (`--realtime`).
 
-    def __init__(self) -> None:
+    Args:
+        slow: Slow motion: so many times longer does everything take, for machines that real time is too fast for.
+    """
+
+    def __init__(self, *, slow: float = 1.0) -> None:
+        self._slow = slow
         self.restart()
 
     def restart(self) -> None:
@@ -137,11 +142,11 @@ class FileClock(SystemClock):
 
     def now_ns(self) -> int:
         """Return nanoseconds since the clock was made."""
-        return time.monotonic_ns() - self._zero_ns
+        return round((time.monotonic_ns() - self._zero_ns) / self._slow)
 
     def sleep_until(self, at_ns: int) -> None:
         """Sleep until the given time since the clock was made."""
-        wait_ns = at_ns - self.now_ns()
+        wait_ns = (at_ns - self.now_ns()) * self._slow
         if wait_ns > 0:
             time.sleep(wait_ns / 1e9)
 

@@ -71,6 +71,7 @@ def run_live(
     stopped: Callable[[], bool],
     config_path: Path | None = None,
     reload_asked: Callable[[], bool] = lambda: False,
+    slow: float = 1.0,
 ) -> RunCounts:
     """Sort until the source ends or `stopped()`.
 
@@ -79,6 +80,7 @@ def run_live(
         stopped: Asked between frames.
         config_path: The file it came from, which the page may change and a reload reads again.
         reload_asked: Asked between frames whether to read sort plan and thresholds anew.
+        slow: Play a clip so many times slower; whoever plays the PLC must be as slow.
 
     Raises:
         EdgeSorterError: Anything that keeps the line from starting, or a failure while it runs; the state topic then
@@ -87,7 +89,9 @@ def run_live(
     if config.video.source is None:
         raise ConfigError("video.source is not set: name a clip, rtsp://..., usb:0 or gst:<pipeline>")
     from_file = is_file_source(config.video.source)
-    clock: Clock = FileClock() if from_file else SystemClock()
+    if slow != 1.0 and not from_file:
+        raise ConfigError("only a clip can be played in slow motion; video.source is a camera")
+    clock: Clock = FileClock(slow=slow) if from_file else SystemClock()
     boot_id = new_boot_id(SystemClock())
     model = short_name(load_manifest(config.detect.model))
     topics = Topics(config.line, replay=from_file)

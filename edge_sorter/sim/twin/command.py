@@ -29,6 +29,9 @@ def sim_plc(
         bool, typer.Option("--sorter", help="Play the sorter as well: every decision right, 50 ms after the line")
     ] = False,
     port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="Another port of the broker")] = None,
+    slow: Annotated[
+        float, typer.Option("--slow", min=1.0, max=100.0, help="Slow motion, as slow as `edge-sorter run --slow`")
+    ] = 1.0,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the report here (JSON)")] = None,
     min_right: Annotated[
         float | None, typer.Option(min=0.0, max=1.0, help="Exit code 1 if a smaller share landed right")
@@ -41,7 +44,7 @@ def sim_plc(
     NEVER on a broker where a real line listens: it speaks as that line's PLC.
     """
     from edge_sorter.atomic import write_json
-    from edge_sorter.clock import SystemClock
+    from edge_sorter.clock import Clock, FileClock, SystemClock
     from edge_sorter.sim.twin.layout import load_layout
     from edge_sorter.sim.twin.played_sorter import PlayedSorter
     from edge_sorter.sim.twin.report import make_report, show_report
@@ -50,7 +53,7 @@ def sim_plc(
 
     settings, plan = load_layout(config)
     settings = _changed(settings, tuple(fault or ()), seed=seed, port=port)
-    clock = SystemClock()
+    clock: Clock = SystemClock() if slow == 1.0 else FileClock(slow=slow)
     server = TwinServer(settings, make_traffic(settings, plan), clock=clock)
     played = PlayedSorter(settings, plan, server.world, clock=clock) if sorter else None
     told = sys.stderr.isatty() or not as_json
@@ -84,15 +87,12 @@ def _changed(settings: SimPlcConfig, faults: tuple[str, ...], *, seed: int | Non
     from edge_sorter.errors import ConfigError
     from edge_sorter.sim.twin.faults import parse_fault
     from edge_sorter.sim.twin.layout import SimPlcConfig
+    from edge_sorter.yamlfile import read_document
 
     if seed is not None and settings.traffic is None:
         raise ConfigError("--seed draws other parcels; this line has those of a scenario")
     update: dict[str, object] = {"faults": (*settings.faults, *(parse_fault(text) for text in faults))}
     update |= {} if seed is None else {"seed": seed}
     update |= {} if port is None else {"mqtt": settings.mqtt.model_copy(update={"port": port})}
-    changed = settings.model_copy(update=update)
-    try:
-        return SimPlcConfig.model_validate(changed.model_dump(by_alias=True))
-    except ValueError as error:
-        text = str(error).splitlines()[2].strip().removeprefix("Value error, ").partition(" [type=")[0]
-        raise ConfigError(f"--fault: {text}") from None
+    values = settings.model_copy(update=update).model_dump(by_alias=True)
+    return read_document(values, SimPlcConfig, what="simulated line with --fault")
