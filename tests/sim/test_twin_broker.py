@@ -115,7 +115,7 @@ def twin_config(root: Path, folder: Path, broker: real.Mosquitto) -> Path:
     values["detect"]["model"] = str(root / "weights/parcel-yolo26n.onnx")
     values["belt"]["calibration"] = str(root / "calibration/camera/demo.yaml")
     values["sort"]["plan"] = str(root / "configs/demo/plan.yaml")
-    values["plc"] = {"host": broker.host, "port": broker.port}
+    values["plc"] |= {"host": broker.host, "port": broker.port}
     path = folder / "line.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return path
