@@ -4,7 +4,7 @@ Contract: `update` depends on the detections given so far and on nothing else; e
 sighting until it was unseen for too long, and each track that ends is returned once more, as ENDED.
 
 The two stages, sure detections first and then unsure ones for the tracks left over, are the idea of ByteTrack
-(Zhang et al. 2022): an unsure box may continue a track, but never starts one.
+(Zhang et al. 2022): an unsure box may continue a track, but never starts one, nor makes it believed.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class _Life:
     class_id: int
     state: TrackState = TrackState.TENTATIVE
     hits: int = 1
+    sure_hits: int = 1
     missed: int = 0
     waited_ns: int = 0
     """Time unseen that does not count, because the belt stood."""
@@ -187,7 +188,8 @@ class Tracker:
             life.xyxy = tuple(measured[i])
             life.confidence = confidence[i]
             life.class_id = class_id[i]
-            if life.believed or life.hits >= self._section.confirm_hits:
+            life.sure_hits += confidence[i] >= self.high_confidence
+            if life.believed or life.sure_hits >= self._section.confirm_hits:
                 life.state = TrackState.CONFIRMED
 
     def _start(self, detections: Detections, boxes: Floats, candidates: list[int], *, in_view: bool) -> None:
