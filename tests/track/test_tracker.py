@@ -116,6 +116,15 @@ def test_unsure_detections_continue_a_track_but_never_start_one() -> None:
     assert (track.hits, track.measured, track.confidence) == (2, True, pytest.approx(0.2))
 
 
+def test_unsure_detections_do_not_make_a_track_believed() -> None:
+    followed = tracker(confirm_hits=3)
+    for index, confidence in enumerate((0.9, 0.3, 0.3, 0.3, 0.9)):
+        (track,) = followed.update(seen(0.04 * index, box(10.0 * index), confidence=confidence))
+        assert (track.state, track.hits) == (TrackState.TENTATIVE, index + 1)
+    (track,) = followed.update(seen(0.2, box(50.0)))
+    assert track.state is TrackState.CONFIRMED
+
+
 def test_a_sure_detection_is_preferred_to_an_unsure_one() -> None:
     follow = tracker()
     follow.update(seen(0.0, box(0)))
