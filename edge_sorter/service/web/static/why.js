@@ -15,7 +15,7 @@ export function openWhy(card, scene) {
       el("div", {}, el("h3", {}, "What was measured"), measured(card))),
     card.timing && el("h3", {}, "When, in milliseconds after it crossed the line"),
     card.timing && timeline(card.timing),
-    card.rules.length > 0 && el("h3", {}, `Rules of plan ${card.plan}, in the order they are asked`),
+    card.rules.length > 0 && el("h3", {}, rulesTitle(card)),
     card.rules.length > 0 && rules(card),
     el("h3", {}, "For the record"),
     record(card),
@@ -59,9 +59,15 @@ function measured(card) {
   ]);
 }
 
+/** Some reasons come before any rule: then the rules only tell what would have been. */
+function rulesTitle(card) {
+  const asked = card.rule || ["DEFAULT", "NO_READ"].includes(card.reason);
+  return `Rules of plan ${card.plan}${asked ? ", in the order they are asked" : `; ${card.reason} came first, so they had no say`}`;
+}
+
 function rules(card) {
   return el("table", {}, ...card.rules.map((rule) =>
-    el("tr", { class: rule.matched ? "matched" : "" }, el("td", {}, rule.id), el("td", {}, rule.why))));
+    el("tr", { class: rule.id === card.rule ? "matched" : "" }, el("td", {}, rule.id), el("td", {}, rule.why))));
 }
 
 function record(card) {
