@@ -39,14 +39,16 @@ def copy_of(root: Path, to: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def releases(root: Path, tmp_path_factory) -> dict[str, Path]:
-    """Three releases: this one, one that prints another version, and one whose decision loop never comes round."""
+    """Three releases: this one, one that prints another version, and one that never becomes ready."""
     folder = tmp_path_factory.mktemp("releases")
     good, newer, broken = (copy_of(root, folder / name) for name in ("good", "newer", "broken"))
     for release, version in ((newer, "0.7.7"), (broken, "0.8.8")):
         init = release / "edge_sorter/__init__.py"
         init.write_text(re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', init.read_text()))
-    pipeline = broken / "edge_sorter/pipeline.py"
-    pipeline.write_text(pipeline.read_text().replace('publisher.state("RUNNING")', 'raise RuntimeError("broken")', 1))
+    notify = broken / "edge_sorter/service/notify.py"
+    text = notify.read_text()
+    assert text.count('self._send("READY=1")') == 1
+    notify.write_text(text.replace('self._send("READY=1")', 'raise RuntimeError("broken")'))
     return {"good": good, "newer": newer, "broken": broken}
 
 
