@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -107,25 +113,70 @@ def test_infrared_film_is_grey() -> None:
     assert (shot[..., 0] == shot[..., 2]).all()
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.skipif(
+BLENDER = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("bpy", "OpenEXR")),
     reason="Blender (bpy) or OpenEXR is not installed: nothing was rendered",
 )
+
+
+@BLENDER
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 def test_blender_shows_a_parcel_where_truth_says(tmp_path: Path) -> None:
     from edge_sorter.sim.camera import PinholeCamera
     from edge_sorter.sim.stage import Quality, Stage
 
     camera = PinholeCamera((0.0, -200.0, 1500.0), (0.0, 0.0, 0.0), 60.0, (64, 36), roll_rad=0.1)
-    stage = Stage(camera.image_px, Quality(samples=1, denoise=False), threads=1)
+    stage = Stage(camera.image_px, Quality(samples=1, denoise=False, places=True), threads=1)
     stage.camera(camera)
     stage.world((1.0, 1.0, 1.0), 1.0)
     mesh = mesh_of("carton", SIZES["carton"], (1, 1))
     stage.add(mesh, stage.material((0.8, 0.5, 0.3)), at_mm=(80.0, 40.0, 0.0), number=9)
-    light, seen = stage.shoot(tmp_path / "frame.exr")
-    assert light.shape == (36, 64, 3)
-    rows, columns = np.nonzero(seen == 9)
+    shot = stage.shoot(tmp_path / "frame.exr")
+    assert shot.light.shape == (36, 64, 3)
+    rows, columns = np.nonzero(shot.seen == 9)
     expected = camera.project(mesh.vertices_mm + np.array([80.0, 40.0, 0.0]))
     found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     np.testing.assert_allclose(found, [*expected.min(axis=0), *expected.max(axis=0)], atol=1.5)
+    assert shot.place_mm is not None
+    again = camera.project(shot.place_mm[rows, columns].astype(float))
+    np.testing.assert_allclose(again, np.column_stack([columns, rows]) + 0.5, atol=1.0)
+
+
+SMALL_CLIP = """
+schema: edge_sorter.scenario/1
+name: small
+seed: 3
+video: {width_px: 96, height_px: 54, fps: 10, duration_s: 1.5, exposure_ms: 4}
+camera: {position_mm: [500, -200, 1500], look_at_mm: [500, 300, 0], horizontal_fov_deg: 40}
+belt: {width_mm: 600, speed_mm_s: 500, decision_line_mm: 600}
+parcels:
+  - {kind: carton, length_mm: 200, width_mm: 150, height_mm: 100, lateral_mm: 300, start_mm: 300}
+"""
+
+
+@BLENDER
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_killed_render_leaves_whole_files_and_goes_on(tmp_path: Path) -> None:
+    scenario, out = tmp_path / "small.yaml", tmp_path / "frames"
+    scenario.write_text(SMALL_CLIP, encoding="utf-8")
+    command = [sys.executable, "-m", "edge_sorter.sim.render", "clip", "--scenario", str(scenario), "--out", str(out)]
+    command += ["--jobs", "1", "--samples", "1"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    ends = time.monotonic() + 250
+    while not list(out.glob("key_*.npz")) and running.poll() is None and time.monotonic() < ends:
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait(20)
+    whole = sorted(out.glob("key_*.npz"))
+    assert whole, "it was killed at work"
+    assert not list(out.glob("*.mp4"))
+    for path in whole:
+        with np.load(path) as data:
+            assert data["light"].shape == (54, 96, 3)
+    before = {path: path.stat().st_mtime_ns for path in whole}
+    subprocess.run(command, check=True, timeout=280, capture_output=True)
+    assert {path: path.stat().st_mtime_ns for path in whole} == before, "what is whole is not made again"
+    with av.open(str(out / "small.mp4")) as clip:
+        assert sum(1 for _ in clip.decode(video=0)) == 15
