@@ -99,6 +99,22 @@ def test_a_line_that_has_a_plc_is_left_alone(root, tmp_path, broker):
     assert "another PLC or gateway speaks" in told
 
 
+def test_a_line_stopped_midway_reports_what_it_saw(root, tmp_path, broker):
+    outsider = real.Outsider(broker, f"{LIVE}/#")
+    out = tmp_path / "report.json"
+    twin = command("sim-plc", "-c", small_line(root, tmp_path, broker, parcels=200), "--sorter", "--out", out)
+    real.wait_until(lambda: outsider.on(f"{LIVE}/plc/confirm"), timeout_s=120, what="a parcel has landed")
+    twin.terminate()
+    _, told = twin.communicate(timeout=60)
+    assert twin.returncode == 0, told
+    report = json.loads(out.read_text(encoding="utf-8"))
+    assert report["landed_once"] >= 1
+    assert report["shares"]["on_belt"]["count"] == 200 - report["landed_once"]
+    said = [message["packml"] for message in messages(outsider, "plc/line/state")]
+    assert (said[0], said[-1]) == ("EXECUTE", "STOPPED")
+    outsider.close()
+
+
 def test_no_broker_is_told(root, tmp_path, broker):
     path = small_line(root, tmp_path, broker)
     broker.stop()

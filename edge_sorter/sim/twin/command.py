@@ -56,9 +56,8 @@ def sim_plc(
     clock: Clock = SystemClock() if slow == 1.0 else FileClock(slow=slow)
     server = TwinServer(settings, make_traffic(settings, plan), clock=clock)
     played = PlayedSorter(settings, plan, server.world, clock=clock) if sorter else None
-    told = sys.stderr.isatty() or not as_json
     with Stop().installed() as stop:
-        if told:
+        if not as_json:
             waits = "" if settings.starts == "at_once" or sorter else "; the belt starts when the sorter runs"
             sys.stderr.write(f"line of {len(server.world.traffic.parcels)} parcels{waits}\n")
         if played is None:

@@ -20,8 +20,6 @@ from edge_sorter.sort import SortPlan, load_plan
 from edge_sorter.yamlfile import Section, read_yaml
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
-SLACK_MM = 5.0
-"""An abort that hangs on less than this is no abort: counts and scans are no finer."""
 
 
 class TrafficSection(Section):

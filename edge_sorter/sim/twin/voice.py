@@ -7,6 +7,7 @@ go out when they say something new, and again every ten seconds.
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 
 from edge_sorter.clock import Clock, rfc3339
@@ -30,6 +31,8 @@ from edge_sorter.sim.twin.items import Item
 from edge_sorter.sim.twin.layout import SimPlcConfig
 from edge_sorter.sim.twin.program import PlcProgram
 from edge_sorter.sim.twin.world import Arrival, EyeEdge, World
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT_NS = 100_000_000
 AGAIN_NS = 10_000_000_000
@@ -107,6 +110,9 @@ class Voice:
 
     def confirm(self, arrival: Arrival) -> None:
         """Tell where a decided item arrived; one message for all that lies in it."""
+        parcel = self._world.traffic.parcels[arrival.parcel]
+        mark = "" if arrival.lane == parcel.lane else f", should be in {parcel.lane}"
+        log.info("parcel %s %s landed in %s%s", parcel.number, parcel.class_name, arrival.lane, mark)
         stretch = self._world.stretch_by_parcel[arrival.parcel]
         item = self._program.items.get(stretch)
         if item is None or item.decision is None or stretch in self._confirmed or self._fault("no_confirms"):
