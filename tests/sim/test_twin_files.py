@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge_sorter.clock import FileClock
+from edge_sorter.config import load_config
 from edge_sorter.errors import ConfigError
+from edge_sorter.live import run_live
 from edge_sorter.sim.scenario import load
 from edge_sorter.sim.twin.faults import active, parse_fault
 from edge_sorter.sim.twin.layout import load_layout
@@ -143,3 +147,18 @@ def test_world_time_is_the_clips_time_as_well_as_the_network_allows():
     assert times[-1] == (1_101 + 1_990 - 501) * MS  # and at last as good as the best message
     clock.align(arrived_ns=9_000 * MS, theirs_ns=600 * MS)  # a message that was held up tells nothing
     assert clock.world_ns(3_101 * MS) == (3_101 - 501) * MS
+
+
+def test_slow_motion_makes_everything_take_longer():
+    began = time.monotonic()
+    clock = FileClock(slow=4.0)
+    clock.sleep_until(50 * MS)
+    assert time.monotonic() - began >= 0.2
+    assert 49 * MS <= clock.now_ns() <= (time.monotonic() - began) / 4.0 * 1e9
+
+
+def test_a_camera_has_no_slow_motion(root):
+    config = load_config(root / "configs/demo/line.yaml")
+    config = config.model_copy(update={"video": config.video.model_copy(update={"source": "usb:0"})})
+    with pytest.raises(ConfigError, match="only a clip"):
+        run_live(config, stopped=lambda: True, slow=2.0)
