@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import groupby
 from pathlib import Path
 
 import mosquitto as real
@@ -112,6 +113,27 @@ def test_a_line_stopped_midway_reports_what_it_saw(root, tmp_path, broker):
     assert report["shares"]["on_belt"]["count"] == 200 - report["landed_once"]
     said = [message["packml"] for message in messages(outsider, "plc/line/state")]
     assert (said[0], said[-1]) == ("EXECUTE", "STOPPED")
+    outsider.close()
+
+
+@pytest.mark.parametrize(("fault", "said"), [("e_stop@2.5+1", "ABORTED"), ("encoder_lost@2.5+0.5", "HELD")])
+def test_what_was_on_the_belt_in_trouble_is_flushed(root, tmp_path, broker, fault, said):
+    outsider = real.Outsider(broker, f"{LIVE}/#")
+    twin = command(
+        "sim-plc", "-c", small_line(root, tmp_path, broker, parcels=10), "--sorter", "--json", "--fault", fault
+    )  # fmt: skip
+    printed, told = twin.communicate(timeout=240)
+    assert twin.returncode == 0, told
+    report = json.loads(printed)
+    assert report["landed_once"] == 10
+    assert report["shares"]["wrong"]["count"] == 0
+    assert report["results"]["FLUSHED"] >= 1
+    assert report["results"]["AS_DECIDED"] >= 1
+    assert {row["landed"] for row in report["rows"] if row["result"] == "FLUSHED"} == {"NR"}
+    told_of = [packml for packml, _ in groupby(message["packml"] for message in messages(outsider, "plc/line/state"))]
+    assert told_of == ["EXECUTE", said, "EXECUTE", "STOPPED"]
+    flushed = [m["parcel_uid"] for m in messages(outsider, "plc/confirm") if m["result"] == "FLUSHED"]
+    assert set(flushed) == {row["uid"] for row in report["rows"] if row["result"] == "FLUSHED"}
     outsider.close()
 
 
