@@ -4,7 +4,8 @@ Contract: `update` depends on the detections given so far and on nothing else; e
 sighting until it was unseen for too long, and each track that ends is returned once more, as ENDED.
 
 The two stages, sure detections first and then unsure ones for the tracks left over, are the idea of ByteTrack
-(Zhang et al. 2022): an unsure box may continue a track, but never starts one, nor makes it believed.
+(Zhang et al. 2022): an unsure box may continue a track, but never starts one, and counts little for
+believing it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ TWIN_INSIDE = 0.9
 TENTATIVE_WEIGHT = 0.9
 """Between a believed and a tentative track that fit a box about equally, the believed one gets it."""
 
+UNSURE = 0.25
+"""What an unsure sighting counts for believing a track: a shadow collects few, a parcel that is hard to see many."""
+
 
 @dataclass(slots=True)
 class _Life:
@@ -44,7 +48,7 @@ class _Life:
     class_id: int
     state: TrackState = TrackState.TENTATIVE
     hits: int = 1
-    sure_hits: int = 1
+    evidence: float = 1.0
     missed: int = 0
     waited_ns: int = 0
     """Time unseen that does not count, because the belt stood."""
@@ -188,8 +192,8 @@ class Tracker:
             life.xyxy = tuple(measured[i])
             life.confidence = confidence[i]
             life.class_id = class_id[i]
-            life.sure_hits += confidence[i] >= self.high_confidence
-            if life.believed or life.sure_hits >= self._section.confirm_hits:
+            life.evidence += 1.0 if confidence[i] >= self.high_confidence else UNSURE
+            if life.believed or life.evidence >= self._section.confirm_hits:
                 life.state = TrackState.CONFIRMED
 
     def _start(self, detections: Detections, boxes: Floats, candidates: list[int], *, in_view: bool) -> None:

@@ -125,6 +125,17 @@ def test_unsure_detections_do_not_make_a_track_believed() -> None:
     assert track.state is TrackState.CONFIRMED
 
 
+def test_many_unsure_detections_in_a_row_do() -> None:
+    """A carton that the detector is never sure of is still a carton: it was missed on a real clip of 50 fps."""
+    followed = tracker(confirm_hits=3)
+    (track,) = followed.update(seen(0.0, box(0)))
+    for index in range(1, 8):
+        (track,) = followed.update(seen(0.02 * index, box(5.0 * index), confidence=0.3))
+        assert track.state is TrackState.TENTATIVE
+    (track,) = followed.update(seen(0.16, box(40.0), confidence=0.3))
+    assert track.state is TrackState.CONFIRMED
+
+
 def test_a_sure_detection_is_preferred_to_an_unsure_one() -> None:
     follow = tracker()
     follow.update(seen(0.0, box(0)))
