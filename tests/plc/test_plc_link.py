@@ -191,12 +191,18 @@ def test_a_frozen_broker_is_noticed_before_keepalive(broker, outsider, make_link
 
 
 def test_more_than_the_window_is_dropped_not_queued(broker, make_link, make_decision):
-    with make_link(broker.port) as link:
-        assert link.flush(1)
-        broker.freeze()
-        results = [link.publish(make_decision(seq)) for seq in range(1, 73)]
-        assert results == [PublishResult.SENT] * 64 + [PublishResult.DROPPED_STALLED] * 8
-        broker.thaw()
+    wanted = [PublishResult.SENT] * 64 + [PublishResult.DROPPED_STALLED] * 8
+    # A machine that needs a second for all of them finds the frozen broker dead in between, as it should: try again.
+    for attempt in range(3):
+        with make_link(broker.port) as link:
+            assert link.flush(5)
+            broker.freeze()
+            results = [link.publish(make_decision(seq)) for seq in range(1, 73)]
+            broker.thaw()
+        if results == wanted:
+            return
+        assert PublishResult.DROPPED_OFFLINE in results, attempt
+    assert results == wanted
 
 
 PUBLISHER = """

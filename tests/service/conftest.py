@@ -24,14 +24,16 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
+# Both only live as long as the file that uses them: a line that went on playing would meet the faults that other tests
+# put into the video room, and Playwright keeps an event loop running in this very thread.
+@pytest.fixture(scope="module")
 def demo_page() -> Iterator[str]:
     """The address of the page of a running demo line that anybody on this machine may look at."""
     with line_with_page(ServiceSection(http=f"127.0.0.1:{free_port()}")) as url:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     """A real Chromium."""
     playwright = pytest.importorskip(
