@@ -32,7 +32,7 @@ class MemoryWatch:
 
     def as_dict(self) -> dict[str, float | None]:
         """Return what was seen, and the most the process ever had, in MB."""
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
         return {
             "warm": None if self.warm_mb is None else round(self.warm_mb, 1),
             "end": round(resident_mb(), 1),
@@ -45,5 +45,5 @@ def resident_mb() -> float:
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
