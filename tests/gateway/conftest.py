@@ -40,13 +40,18 @@ def sorter(broker):
 
 
 @pytest.fixture
-def gateway_config(broker, plc):
+def echo_ms():
+    return 1000
+
+
+@pytest.fixture
+def gateway_config(broker, plc, echo_ms):
     return GatewayConfig(
         line=LINE,
         mqtt=PlcSection(host=broker.host, port=broker.port),
         modbus=ModbusSection(port=plc.port, cycle_ms=5, timeout_ms=1000),
         lanes={"L01": 1, "L02": 2, "HOSP": 99},
-        echo_ms=1000,
+        echo_ms=echo_ms,
     )
 
 

@@ -94,6 +94,20 @@ def test_more_decisions_at_once_than_slots(sorter, plc, gateway):
     assert [seq for seq, _, _ in plc.fired] == list(range(1, 51))
 
 
+@pytest.mark.parametrize("echo_ms", [20_000])
+def test_a_plc_that_answers_around_the_end_of_the_ring_is_heard_in_order(sorter, plc, gateway):
+    for seq in range(1, 6):
+        sorter.decide(seq, late_s=60)
+    real.wait_until(lambda: len(sorter.acks) == 5, timeout_s=20, what="five are acknowledged")
+    plc.running = False  # a long cycle: six decisions fall into it, from the sixth slot on around to the third
+    for seq in range(6, 12):
+        sorter.decide(seq, late_s=60)
+    real.wait_until(lambda: plc.memory[121] == 11, timeout_s=20, what="the third slot holds the last one")
+    plc.running = True
+    real.wait_until(lambda: len(sorter.acks) >= 11, timeout_s=20, what="all acknowledged")
+    assert [ack["seq"] for ack in sorter.acks] == list(range(1, 12))
+
+
 def test_a_silent_sorter_puts_the_plc_on_its_default_within_a_second_and_a_half(sorter, plc, gateway):
     began = time.monotonic()
     sorter.alive = False

@@ -161,11 +161,15 @@ class ModbusGateway:
         self._count = block.count
         if self._turns is None:
             self._turns = self._plc.read_turns()
+        echoed: list[tuple[_Pending, AckResult]] = []
         for slot, echo in enumerate(block.echoes):
             pending = self._slots[slot]
             if pending is not None and echo is not None and echo[0] == pending.message.seq & 0xFFFF:
                 self._slots[slot] = None
-                self._acknowledge(pending.message, echo[1])
+                echoed.append((pending, echo[1]))
+        # The ring's end may hold an older decision than its beginning: answer in the order they were handed over.
+        for pending, result in sorted(echoed, key=lambda one: one[0].written_ns):
+            self._acknowledge(pending.message, result)
         self._hear_confirms(block)
         if now_ns >= self._due["encoder"]:
             self._due["encoder"] = now_ns + round(1e9 / self._config.encoder_hz)
