@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_sorter.sim.collage import CARTON, TUBE, Canvas, Thing, View, picture, write
+from edge_sorter.sim.collage import picture, write
+from edge_sorter.sim.collage.canvas import Canvas, View
+from edge_sorter.sim.collage.faces import CARTON, TUBE
+from edge_sorter.sim.collage.things import Thing
 
 
 def test_the_same_seed_gives_the_same_picture() -> None:
