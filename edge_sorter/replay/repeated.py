@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import TracebackType
 
 from edge_sorter.types import Blind, Frame
 from edge_sorter.video import FrameSource
+from edge_sorter.video.source import ClosedAfterWith
 
 
-class Repeated:
+class Repeated(ClosedAfterWith):
     """A `FrameSource` made of `times` passes over the same clip.
 
     Args:
@@ -45,14 +45,6 @@ class Repeated:
                         yield Frame(first_index + item.index, first_ns + item.captured_ns, item.image)
                     else:
                         yield item
-
-    def __enter__(self) -> Repeated:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop the present pass."""

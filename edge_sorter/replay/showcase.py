@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console
 
@@ -32,7 +31,7 @@ from edge_sorter.service.web import Page
 from edge_sorter.sort import load_plan
 from edge_sorter.types import Frame
 from edge_sorter.video import FrameSource, HealthMonitor, open_source
-from edge_sorter.video.source import Picture
+from edge_sorter.video.source import ClosedAfterWith, Picture
 
 ROUNDS = 100_000
 """Months of the demo clip."""
@@ -40,7 +39,7 @@ ROUNDS = 100_000
 TOO_OLD_NS = 150_000_000
 
 
-class Punctual:
+class Punctual(ClosedAfterWith):
     """A clip that is played like a camera's picture: frames that are too old already are left out and counted."""
 
     def __init__(self, source: FrameSource, clock: Clock) -> None:
@@ -57,14 +56,6 @@ class Punctual:
                 yield None
             else:
                 yield item
-
-    def __enter__(self) -> Punctual:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the clip."""

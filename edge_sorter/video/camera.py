@@ -10,7 +10,6 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator
-from types import TracebackType
 
 from edge_sorter.clock import Clock
 from edge_sorter.config import VideoSection
@@ -18,7 +17,7 @@ from edge_sorter.errors import CameraError
 from edge_sorter.types import Blind, Frame
 from edge_sorter.video.capture import Connection, Grab, Lost, connect, redacted
 from edge_sorter.video.slot import NewestSlot
-from edge_sorter.video.source import Picture
+from edge_sorter.video.source import ClosedAfterWith, Picture
 
 TICK_S = 0.05
 
@@ -28,7 +27,7 @@ Connect = Callable[[tuple[int, int] | None], Connection]
 log = logging.getLogger(__name__)
 
 
-class CameraSource:
+class CameraSource(ClosedAfterWith):
     """Frames of one live camera, taken on a thread of its own.
 
     A frame that is not fetched in time is replaced by the next one; its number is then missing in `Frame.index`.
@@ -95,14 +94,6 @@ class CameraSource:
             if self._stopping.is_set():
                 return
             yield frame or self._blind_or_waiting()
-
-    def __enter__(self) -> CameraSource:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the camera; safe to call twice."""

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from edge_sorter.clock import Clock
@@ -20,7 +19,7 @@ from edge_sorter.errors import VideoError
 from edge_sorter.types import Frame
 from edge_sorter.video.clip import MAX_SIDE_PX, Clip
 from edge_sorter.video.picture import PictureMaker, scaled_size, upright_size
-from edge_sorter.video.source import Picture
+from edge_sorter.video.source import ClosedAfterWith, Picture
 
 AHEAD = 3
 TICK_NS = 50_000_000
@@ -28,7 +27,7 @@ TICK_NS = 50_000_000
 log = logging.getLogger(__name__)
 
 
-class FileSource:
+class FileSource(ClosedAfterWith):
     """Frames of one video file.
 
     Args:
@@ -87,14 +86,6 @@ class FileSource:
                 raise item
             yield from self._until(item.captured_ns)
             yield item
-
-    def __enter__(self) -> FileSource:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop decoding and close the file; safe to call twice and from any thread."""

@@ -5,12 +5,15 @@ Contract: a source is a context manager and an iterator that may be run through 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from edge_sorter.clock import Clock
 from edge_sorter.types import Blind, Frame
+
+Opened = TypeVar("Opened", bound="ClosedAfterWith")
 
 Picture = Frame | Blind | None
 """What a source yields: a frame, the news that there is no usable picture, or None for "nothing new yet"."""
@@ -56,7 +59,23 @@ class FrameSource(Protocol):
         """Stop, and give back what was opened; safe to call twice."""
 
 
-class ListSource:
+class ClosedAfterWith(ABC):
+    """What the sources share: `with source:` closes it at the end, whatever happens."""
+
+    def __enter__(self: Opened) -> Opened:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop, and give back what was opened; safe to call twice."""
+
+
+class ListSource(ClosedAfterWith):
     """Frames from memory, in order: the shipped stand-in for a clip or a camera.
 
     Args:
@@ -85,14 +104,6 @@ class ListSource:
             if self._clock is not None and picture is not None:
                 self._clock.sleep_until(picture.captured_ns if isinstance(picture, Frame) else picture.at_ns)
             yield picture
-
-    def __enter__(self) -> ListSource:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Do nothing; memory needs no closing."""
