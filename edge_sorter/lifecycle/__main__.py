@@ -83,7 +83,8 @@ def train_model(
     bf16: Annotated[bool, typer.Option(help="bfloat16 arithmetic; turn off on CPUs without it")] = True,
 ) -> None:
     """Train a detector and leave RUN/weights/last.pt and RUN/training.json."""
-    from edge_sorter.lifecycle.train import Recipe, train
+    from edge_sorter.lifecycle.recipe import Recipe
+    from edge_sorter.lifecycle.train import train
 
     wanted = {"epochs": epochs, "hours": hours, "imgsz": imgsz, "batch": batch, "seed": seed}
     if imgsz is not None and imgsz % 32:

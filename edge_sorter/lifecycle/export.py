@@ -11,7 +11,6 @@ anywhere. The head exported is the one-to-one head, so the host needs no NMS.
 from __future__ import annotations
 
 import logging
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from edge_sorter.errors import ModelError
-from edge_sorter.lifecycle.train import isolate_ultralytics
+from edge_sorter.lifecycle.isolate import isolate_ultralytics
 
 OPSET = 17  # the newest that the TensorRT 8.5 and 8.6 of JetPack 5 read
 IR_VERSION = 8
@@ -77,7 +76,7 @@ def export(checkpoint: Path, onnx_path: Path, *, width_px: int = 640, height_px:
 
 def load_network(checkpoint: Path) -> Any:
     """Load a checkpoint as a float32 ultralytics model in evaluation mode, batch norms folded, one-to-one head only."""
-    isolate_ultralytics(Path(tempfile.gettempdir()) / "edge_sorter_ultralytics")
+    isolate_ultralytics()
     import torch
 
     # A checkpoint is a pickle: it is only ever our own, from the run before this command.

@@ -9,13 +9,12 @@ the network. Run both sides on an idle machine, one after the other.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from edge_sorter.clock import stopwatch_ns
 from edge_sorter.errors import ModelError, VideoError
-from edge_sorter.lifecycle.train import isolate_ultralytics
+from edge_sorter.lifecycle.isolate import isolate_ultralytics
 
 
 def export_peer(checkpoint: Path, out: Path, *, imgsz: int = 640, int8_data: Path | None = None) -> Path:
@@ -29,7 +28,7 @@ def export_peer(checkpoint: Path, out: Path, *, imgsz: int = 640, int8_data: Pat
     """
     if not checkpoint.is_file():
         raise ModelError(f"No checkpoint at {checkpoint}.")
-    isolate_ultralytics(Path(tempfile.gettempdir()) / "edge_sorter_ultralytics")
+    isolate_ultralytics()
     from ultralytics import YOLO
 
     out.mkdir(parents=True, exist_ok=True)
@@ -55,7 +54,7 @@ def track_fps(
     """
     if not clip.is_file():
         raise VideoError(f"No clip at {clip}.")
-    isolate_ultralytics(Path(tempfile.gettempdir()) / "edge_sorter_ultralytics")
+    isolate_ultralytics()
     from ultralytics import YOLO
 
     stream = YOLO(str(model), task="detect").track(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sorter.errors import ModelError
-from edge_sorter.lifecycle.train import isolate_ultralytics
+from edge_sorter.lifecycle.isolate import isolate_ultralytics
 
 HEADS = {"box_branches": ("one2one_cv2", "cv2"), "score_branches": ("one2one_cv3", "cv3")}
 

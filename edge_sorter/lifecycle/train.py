@@ -10,46 +10,21 @@ as fast as float32, which is why both are the default.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edge_sorter.errors import ModelError
+from edge_sorter.lifecycle.isolate import isolate_ultralytics
+from edge_sorter.lifecycle.recipe import Recipe
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a run may vary.
-
-    The range of scale is wide because a parcel fills a third of one camera and a twentieth of another; it leans to
-    larger because the line runs at more pixels than a CPU can train at.
-    """
-
-    epochs: int = 20
-    hours: float = 0.0  # above 0: as many epochs as fit, with the learning rate decayed to its end
-    imgsz: int = 384
-    batch: int = 16
-    lr0: float = 0.002
-    lrf: float = 0.01
-    warmup_epochs: float = 1.0
-    weight_decay: float = 0.0005
-    mosaic: float = 1.0
-    close_mosaic: int = 4
-    mixup: float = 0.0
-    scale_min: float = 0.5
-    scale_max: float = 1.8
-    translate: float = 0.1
-    degrees: float = 8.0
-    perspective: float = 0.0
-    hsv_h: float = 0.02
-    hsv_s: float = 0.6
-    hsv_v: float = 0.4
-    flipud: float = 0.3
-    fliplr: float = 0.5
-    seed: int = 0
+# Fields of the recipe that ultralytics does not know, or by another name
+OURS = (
+    *("hours", "cosine", "class_weight", "resample", "scale_min", "scale_max"),
+    *("blur_px", "blur_deg", "noise", "exposure", "jpeg_quality", "effects_share"),
+)
 
 
 def train(
@@ -112,18 +87,6 @@ def train(
     return last
 
 
-def isolate_ultralytics(folder: Path) -> None:
-    """Keep ultralytics off the network and out of the user's home. Must run before its first import."""
-    os.environ["YOLO_OFFLINE"] = "true"
-    os.environ["YOLO_AUTOINSTALL"] = "false"
-    os.environ["YOLO_CONFIG_DIR"] = str(folder.resolve())
-    try:
-        from ultralytics import settings
-    except ImportError as error:
-        raise ModelError("Training needs ultralytics and torch: pip install 'edge-sorter[train]'.") from error
-    settings.update({"sync": False})
-
-
 def _make_trainer(
     data: Path,
     out: Path,
@@ -151,13 +114,13 @@ def _make_trainer(
             batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
             return batch
 
-    hyperparameters = asdict(recipe)
-    scale = (hyperparameters.pop("scale_min"), hyperparameters.pop("scale_max"))
-    hours = hyperparameters.pop("hours")
+    hyperparameters = {name: value for name, value in asdict(recipe).items() if name not in OURS}
     overrides = {
         **hyperparameters,
-        "scale": scale,
-        "time": hours or None,
+        "scale": (recipe.scale_min, recipe.scale_max),
+        "time": recipe.hours or None,
+        "cls_pw": recipe.class_weight,
+        "cos_lr": recipe.cosine,
         "val": validate,
         "model": str(out / "weights" / "last.pt") if resume else str(weights or model),
         "resume": str(out / "weights" / "last.pt") if resume else False,
@@ -166,10 +129,8 @@ def _make_trainer(
         "name": out.name,
         "exist_ok": True,
         "pretrained": weights is not None,  # with False a checkpoint would lend its architecture only
-        "optimizer": "AdamW",
         "momentum": 0.9,
         "nbs": recipe.batch,  # step after every batch: the default would sum gradients up to 64 images
-        "cos_lr": True,
         "warmup_bias_lr": 0.0,
         "amp": False,  # upstream's check fetches weights, and its bfloat16 is CUDA only: see _bfloat16_forward
         "nms": False,  # validate the one-to-one head, which is the one that is exported
@@ -177,7 +138,6 @@ def _make_trainer(
         "cache": "ram",
         "plots": False,
         "deterministic": True,
-        "patience": 0,
     }
     trainer = ChannelsLastTrainer(overrides=overrides)
     # Upstream's CPU mode keeps one core idle and loads images between steps; one loader process overlaps the two.

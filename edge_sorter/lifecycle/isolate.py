@@ -1,0 +1,32 @@
+"""The one door to ultralytics: off the network, out of the user's home, and with one sentence where it is missing.
+
+Contract: call `isolate_ultralytics` before any import of ultralytics in the process; later calls do nothing new.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from edge_sorter.errors import ModelError
+
+
+def isolate_ultralytics(folder: Path | None = None) -> None:
+    """Import ultralytics so that it fetches nothing, reports to nobody and keeps its settings in `folder`.
+
+    Args:
+        folder: where its settings file goes; default: one for the user in the system's temporary folder.
+
+    Raises:
+        ModelError: it is not installed.
+    """
+    home = folder or Path(tempfile.gettempdir()) / f"edge_sorter_ultralytics_{os.getuid()}"
+    os.environ["YOLO_OFFLINE"] = "true"
+    os.environ["YOLO_AUTOINSTALL"] = "false"
+    os.environ["YOLO_CONFIG_DIR"] = str(home.resolve())
+    try:
+        from ultralytics import settings
+    except ImportError as error:
+        raise ModelError("Training needs ultralytics and torch: pip install 'edge-sorter[train]'.") from error
+    settings.update({"sync": False})
