@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from edge_sorter import __version__
 from edge_sorter.accept import accept
 from edge_sorter.errors import EdgeSorterError
+from edge_sorter.lifecycle.dataset.commands import app as dataset_app
 from edge_sorter.plan_command import app as plan_app
 from edge_sorter.plc.commands import schemas
 from edge_sorter.plc.gateway.commands import app as gateway_app
@@ -36,6 +37,7 @@ app = typer.Typer(
     epilog="Start with `edge-sorter demo`. Not a safety function: E-stop and guards belong to the safety PLC.",
 )
 
+app.add_typer(dataset_app, name="dataset")
 app.add_typer(gateway_app, name="gateway")
 app.add_typer(plan_app, name="plan")
 

@@ -6,6 +6,7 @@ The tree::
     ├── ConfigError                78   configuration, sort plan or calibration is wrong (EX_CONFIG)
     ├── ModelError                 70   model or manifest missing, changed, or not what the plan needs
     │   └── EngineError            71   an inference engine cannot be loaded or fails while running
+    ├── DatasetError               65   images or labels cannot be used, or a result is already there (EX_DATAERR)
     ├── VideoError                 66   a clip is missing, empty, truncated or no video (EX_NOINPUT)
     │   └── CameraError            69   a live camera never answered (EX_UNAVAILABLE)
     ├── PlcError                   76   the broker refused us or cannot be reached (EX_PROTOCOL)
@@ -44,6 +45,16 @@ class EngineError(ModelError):
     """An inference engine cannot be loaded on this machine or failed while running."""
 
     exit_code = 71
+
+
+class DatasetError(EdgeSorterError):
+    """Images or labels cannot be used, or an output is already there. Carries the problems found."""
+
+    exit_code = 65
+
+    def __init__(self, message: str, *, problems: tuple[str, ...] = ()) -> None:
+        super().__init__("\n".join((message, *(f"  - {problem}" for problem in problems))))
+        self.problems = problems
 
 
 class VideoError(EdgeSorterError):
