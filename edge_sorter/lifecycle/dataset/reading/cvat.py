@@ -1,7 +1,7 @@
 """CVAT xml 1.1, for images and for video.
 
 Contract: boxes of a track are those CVAT exported; between two keyframes without exported boxes they are interpolated
-as CVAT does, linearly. Polygons, masks' outlines and turned boxes become the box around them; points, lines and tags are
+as CVAT does, linearly. Polygons and turned boxes become the box around them; points, lines and tags are
 left out and counted. Frames of one task are one clip, tracks are its parcels.
 """
 
