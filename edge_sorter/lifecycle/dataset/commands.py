@@ -16,10 +16,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from edge_sorter.errors import DatasetError
 
 if TYPE_CHECKING:
+    from edge_sorter.lifecycle.dataset.examine import Examined
+    from edge_sorter.lifecycle.dataset.examine.findings import Finding
     from edge_sorter.lifecycle.dataset.importing import Imported
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: import, check, split, and see what augmentation does to them.")
@@ -99,6 +102,76 @@ def import_(
         _print_json({"out": str(out), "sha256": done.sha256, "images": done.pictures, "boxes": dict(done.boxes)})
     else:
         _show_import(done, notes)
+
+
+@app.command()
+def check(
+    data: DataArgument,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a report to look at; one file, works offline")
+    ] = None,
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the worst pictures as one .png")] = None,
+    limit: Annotated[list[str], typer.Option(metavar="NAME=VALUE", help="Change a limit; repeatable")] = [],  # noqa: B006
+    severity: Annotated[
+        list[str], typer.Option(metavar="KIND=error|warning|off", help="Change how bad a finding is; repeatable")
+    ] = [],  # noqa: B006
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings, too")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find bad pictures, bad labels and leaks between the parts of a split.
+
+    Exit code 0 without errors, 1 with errors, 65 for what is no data set.
+    """
+    from edge_sorter.lifecycle.dataset.examine import examine
+    from edge_sorter.lifecycle.dataset.examine.findings import Limits, severities
+    from edge_sorter.lifecycle.dataset.examine.report import tile_of, worst, write_report
+    from edge_sorter.lifecycle.dataset.opening import refuse_existing
+    from edge_sorter.lifecycle.dataset.sheet import write_sheet
+
+    limits, wanted = Limits().changed(limit), severities(severity)
+    for path in (html, sheet):
+        if path is not None:
+            refuse_existing(path)
+    with _progress(quiet=as_json) as progress:
+        found = examine(data, limits=limits, severity=wanted, progress=lambda n, of: progress("check", n, of))
+    if html is not None:
+        write_report(html, found, limits)
+    chosen = worst(found)
+    if sheet is not None and chosen:
+        write_sheet(sheet, [tile_of(found, item) for item in chosen], columns=6)
+    errors, warnings = found.count("error"), found.count("warning")
+    if as_json:
+        rows = [item.record() for item in found.findings]
+        _print_json({"sha256": found.sha256, "errors": errors, "warnings": warnings, "findings": rows})
+    else:
+        _show_findings(found)
+    raise typer.Exit(int(errors > 0 or (strict and warnings > 0)))
+
+
+def _show_findings(found: Examined) -> None:
+    from edge_sorter.lifecycle.dataset.examine.findings import ERROR, KINDS
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("", "kind", "count", "worst or first", "picture"):
+        table.add_column(column, justify="right" if column == "count" else "left", overflow="fold")
+    by_kind: dict[str, list[Finding]] = {}
+    for item in found.findings:
+        by_kind.setdefault(item.kind, []).append(item)
+    for kind, items in by_kind.items():
+        first = max(items, key=lambda item: item.value if isinstance(item.value, float) else 0.0)
+        colour = "red" if first.severity == ERROR else "yellow"
+        limit = f" (limit {first.limit})" if first.limit != "" else ""
+        where = Path(first.file).name + (f" box {first.box}" if first.box is not None else "")
+        value = f"{first.value}{limit}" if first.value != "" else KINDS[kind][1]
+        table.add_row(f"[{colour}]{first.severity}[/]", kind, str(len(items)), escape(value), escape(where))
+    console = Console(highlight=False)
+    if found.findings:
+        console.print(table)
+    console.print(
+        f"[bold]{found.count(ERROR)} errors, {found.count('warning')} warnings[/] in "
+        f"{len(found.data.pictures)} pictures   sha256 {found.sha256[:16]}…",
+        soft_wrap=True,
+    )
 
 
 def _show_import(done: Imported, notes: list[str]) -> None:

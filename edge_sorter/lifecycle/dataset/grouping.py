@@ -47,13 +47,16 @@ def groups_of(name: str, pattern: re.Pattern[str] | None = None) -> Groups:
         return _by_pattern(pattern, name, original)
     day = _day(stem) or _day("/".join(folders))
     match = FRAME.match(stem)
-    if match is None or DAY.search(match["frame"]) or PHOTO.match(match["clip"]):
+    # Photographs are numbered, too, or named by date and time; without a word or a name there is no telling.
+    if match is None or DAY.search(match["frame"]) or _is_photo(match):
         return Groups(day=day, original=original)
-    clip = "/".join((*folders, match["clip"])).strip("/")
-    # Photographs and serial numbers are numbered as frames are; without a word or a folder there is no telling.
-    if not clip and match["word"] is None:
-        return Groups(day=day, original=original)
-    return Groups(day=day, clip=clip or "frames", frame=int(match["frame"]), original=original)
+    clip = "/".join((*folders, match["clip"])).strip("/") or "frames"
+    return Groups(day=day, clip=clip, frame=int(match["frame"]), original=original)
+
+
+def _is_photo(match: re.Match[str]) -> bool:
+    name = DAY.sub("", match["clip"]).strip("-_ .")
+    return PHOTO.match(name) is not None or (not name and match["word"] is None)
 
 
 def _by_pattern(pattern: re.Pattern[str], name: str, original: str) -> Groups:

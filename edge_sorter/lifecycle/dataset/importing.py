@@ -294,7 +294,7 @@ def row_of(picture: Picture) -> dict[str, Any]:
         "boxes": None if picture.boxes is None else len(picture.boxes),
         "source": picture.source,
     }
-    return row | {key: value for key, value in known.items() if value not in ("", None, [], False)}
+    return row | {key: value for key, value in known.items() if value or (key == "frame" and value is not None)}
 
 
 def _listed(names: Iterable[str]) -> str:
