@@ -16,8 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from edge_sorter import __version__
 from edge_sorter.accept import accept
+from edge_sorter.build import build
 from edge_sorter.errors import EdgeSorterError
 from edge_sorter.lifecycle.dataset.commands import app as dataset_app
+from edge_sorter.lifecycle.quantize.commands import quantize_model
 from edge_sorter.plan_command import app as plan_app
 from edge_sorter.plc.commands import schemas
 from edge_sorter.plc.gateway.commands import app as gateway_app
@@ -220,6 +222,8 @@ app.command()(schemas)
 app.command()(accept)
 app.command()(calibrate)
 app.command()(sim_plc)
+app.command()(build)
+app.command("quantize")(quantize_model)
 
 
 @app.command()

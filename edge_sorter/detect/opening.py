@@ -111,6 +111,15 @@ def open_detector(section: DetectSection, *, anew: bool = False) -> Detector:
     raise EngineError("\n".join((f"no inference engine works for {section.model} on this machine; tried", *lines)))
 
 
+def specs_of(section: DetectSection) -> list[EngineSpec]:
+    """Return what engines would be opened with: the configured model, then its fallback.
+
+    Raises:
+        ModelError: A model or manifest is missing or damaged.
+    """
+    return [_spec(section, model, manifest) for model, manifest in _models(section)]
+
+
 def _models(section: DetectSection) -> list[tuple[Path, Manifest]]:
     """Return the configured model and the one to fall back to, if it names one."""
     manifest = load_manifest(section.model)

@@ -24,6 +24,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_sorter.errors import EdgeSorterError, ModelError
+from edge_sorter.lifecycle.quantize.commands import quantize_model
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Make and measure detection models.")
 data_app = typer.Typer(no_args_is_help=True, help="Assemble data sets.")
@@ -113,7 +114,6 @@ def restore_checkpoint(
     data: Annotated[Path, typer.Option(help="data.yaml whose training images give the batch norms their statistics")],
     out: Annotated[Path, typer.Option(help="Checkpoint to write, e.g. RUN/weights/last.pt")],
     images: Annotated[int, typer.Option(min=1)] = 96,
-    seed: int = 0,
 ) -> None:
     """Make a shipped float model trainable again, where its checkpoint is gone."""
     from edge_sorter.lifecycle import calibration, manifest
@@ -121,8 +121,9 @@ def restore_checkpoint(
 
     content = manifest.load(model)
     size_px = (content["input"]["width_px"], content["input"]["height_px"])
-    paths = calibration.choose(data, images, seed=seed)
-    count = restore(model, out, pictures=calibration.tensors(paths, size_px=size_px))
+    chosen = calibration.choose(calibration.look_at(calibration.training_pictures(data)), images)
+    pictures = calibration.tensors([look.path for look in chosen], size_px=size_px)
+    count = restore(model, out, pictures=pictures)
     record = {"command": _command(), "started_from": content["training"], "restored_from_sha256": content["sha256"]}
     (out.parent.parent / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     _print(f"{out}, statistics of {count} images\nNext: python -m edge_sorter.lifecycle train --weights {out} ...")
@@ -154,40 +155,7 @@ def export_model(
     _print(f"{out} ({out.stat().st_size / 1e6:.1f} MB)\n{path}")
 
 
-@app.command("quantize")
-def quantize_model(
-    model: Annotated[Path, typer.Option(help="Float ONNX made by `export`")],
-    data: Annotated[Path, typer.Option(help="data.yaml whose training images calibrate the scales")],
-    out: Annotated[Path, typer.Option(help="int8 ONNX file to write; its manifest goes beside it")],
-    images: Annotated[int, typer.Option(min=1, help="Calibration images")] = 320,
-    method: Annotated[str, typer.Option(help="mse, percentile or minmax")] = "mse",
-    listing: Annotated[Path | None, typer.Option("--list", help="Where to record the images' names and sha256")] = None,
-    seed: int = 0,
-) -> None:
-    """Write the explicit Q/DQ int8 model, its manifest and the list of calibration images."""
-    from edge_sorter.lifecycle import calibration, manifest
-    from edge_sorter.lifecycle.quantize import quantize
-
-    content = manifest.load(model)
-    size_px = (content["input"]["width_px"], content["input"]["height_px"])
-    paths = calibration.choose(data, images, seed=seed)
-    facts = quantize(
-        model, out, calibration.tensors(paths, size_px=size_px), method=method, on_progress=_progress("run")
-    )
-    if listing is not None:
-        calibration.write_list(paths, listing, size_px=size_px, seed=seed)
-    path = manifest.write(
-        out,
-        classes=content["classes"],
-        precision="int8_qdq",
-        training={**content["training"], "quantization": {**facts, "float_sha256": content["sha256"]}},
-        width_px=size_px[0],
-        height_px=size_px[1],
-        confidence=content["confidence"],
-        golden=content.get("golden"),
-        fallback=model.name if out.resolve().parent == model.resolve().parent else None,
-    )
-    _print(f"{out} ({out.stat().st_size / 1e6:.1f} MB)\n{path}")
+app.command("quantize")(quantize_model)
 
 
 @app.command("golden")

@@ -150,6 +150,22 @@ def test_a_network_is_built_once_and_then_loaded(
     assert len(list(cached.parent.iterdir())) == 2  # no half-written files
 
 
+def test_a_network_can_be_built_ahead(spec: EngineSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    trt = FakeTensorRt("10.3.0")
+    monkeypatch.setitem(sys.modules, "tensorrt", trt)  # type: ignore[arg-type]
+    first = ours.build(spec)
+    assert (first.gpu, first.version, first.cached, first.timing_cache) == ("Fake GPU", "10.3.0", False, False)
+    assert first.path is not None and first.path.stat().st_size == first.size_bytes > 0
+    trt.log.clear()
+    again = ours.build(spec)
+    assert (again.cached, again.path, trt.log) == (True, first.path, [])
+    assert FakeCuda.closed == 2
+    open_engine("tensorrt", spec).close()  # what was built ahead is what a start loads
+    assert trt.log == []
+    anew = ours.build(spec, anew=True)
+    assert (anew.cached, anew.timing_cache, trt.log[-1]) == (False, True, "build")
+
+
 def test_every_key_of_the_cache_counts(spec: EngineSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for version, change in (("10.3.0", {}), ("10.7.0", {}), ("10.3.0", {"sha256": "1" * 64}), ("10.3.0", {"int8": 0})):
         monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRt(version))  # type: ignore[arg-type]

@@ -9,7 +9,6 @@ import pytest
 
 from edge_sorter.errors import ModelError
 from edge_sorter.lifecycle import data
-from edge_sorter.lifecycle.calibration import choose, tensors, write_list
 
 
 def put(folder: Path, stem: str, labels: str, *, value: int = 90) -> None:
@@ -102,15 +101,3 @@ def test_the_classes_given_by_eye_fit_the_public_domain_set(footage: Path) -> No
     counts = [sum(line.startswith(f"{class_id} ") for line in lines) for class_id in range(len(data.CLASSES))]
     assert len(samples) == 26
     assert counts == [33, 6, 3, 0, 0]
-
-
-def test_calibration_draws_training_images_once_and_names_them(tmp_path: Path) -> None:
-    yaml = data.build(tmp_path / "out", rendered_roots=[rendered_root(tmp_path)], rendered_repeat=3)
-    paths = choose(yaml, 10)
-    assert len(paths) == 3
-    assert choose(yaml, 10) == paths
-    assert tensors(paths, size_px=(96, 64))[0].shape == (1, 3, 64, 96)
-    write_list(paths, tmp_path / "list.json", size_px=(96, 64), seed=0)
-    rows = json.loads((tmp_path / "list.json").read_text())["images"]
-    assert [row["name"] for row in rows] == ["rendered/r0.jpg", "rendered/r1.jpg", "rendered/r2.jpg"]
-    assert len({row["sha256"] for row in rows}) == 3

@@ -15,11 +15,13 @@ import hashlib
 import logging
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edge_sorter.clock import stopwatch_ns
 from edge_sorter.detect.engines import EngineNotHereError, EngineSpec, Layout, Tensor, cache_folder
 from edge_sorter.detect.engines.cuda import Cuda
 from edge_sorter.errors import EngineError
@@ -29,18 +31,56 @@ logger = logging.getLogger(__name__)
 WORKSPACE_BYTES = 1 << 30
 
 
+@dataclass(frozen=True)
+class Built:
+    """A network that is ready for one GPU, TensorRT version, model and input size.
+
+    Attributes:
+        gpu: Name of the GPU.
+        version: Version of TensorRT.
+        path: File it is kept in; None where no cache can be written.
+        size_bytes: Its size.
+        cached: Whether it was there already.
+        took_s: Seconds it took to build or to load.
+        timing_cache: Whether earlier measurements of this GPU were used to build it.
+    """
+
+    gpu: str
+    version: str
+    path: Path | None
+    size_bytes: int
+    cached: bool
+    took_s: float
+    timing_cache: bool
+
+
+def build(spec: EngineSpec, *, anew: bool = False) -> Built:
+    """Make sure that the network of a model is built and kept, without running it.
+
+    Args:
+        spec: The model at its input size.
+        anew: Build it even if it is there.
+
+    Raises:
+        EngineNotHereError: No TensorRT or no GPU on this machine.
+        EngineError: TensorRT cannot read or build the model.
+    """
+    trt = _library()
+    cuda = Cuda()
+    try:
+        log = trt.Logger(trt.Logger.WARNING)
+        return _cached_engine(trt, trt.Runtime(log), log, spec, gpu=cuda.gpu_name, anew=anew)[1]
+    finally:
+        cuda.close()
+
+
 class TensorRtEngine:
     """One built network on the first GPU."""
 
     layout: Layout = "f32_nchw_rgb"
 
     def __init__(self, spec: EngineSpec) -> None:
-        try:
-            import tensorrt as trt
-        except (ImportError, OSError) as error:
-            raise EngineNotHereError(
-                f"TensorRT cannot be loaded ({error}); JetPack brings it, elsewhere: pip install tensorrt"
-            ) from None
+        trt = _library()
         self._cuda = Cuda()
         self._runtime: Any = None
         self._engine: Any = None
@@ -58,7 +98,7 @@ class TensorRtEngine:
     def _load(self, trt: Any, spec: EngineSpec) -> None:
         self._log = trt.Logger(trt.Logger.WARNING)
         self._runtime = trt.Runtime(self._log)
-        self._engine = _cached_engine(trt, self._runtime, self._log, spec, gpu=self._cuda.gpu_name)
+        self._engine, _ = _cached_engine(trt, self._runtime, self._log, spec, gpu=self._cuda.gpu_name)
         self._context = self._engine.create_execution_context()
         if self._context is None:
             raise EngineError("TensorRT cannot create an execution context; is GPU memory free?")
@@ -109,26 +149,46 @@ def _strongly_typed(trt: Any) -> bool:
     return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
 
 
-def _cached_engine(trt: Any, runtime: Any, log: Any, spec: EngineSpec, *, gpu: str) -> Any:
-    folder = cache_folder()
+def _library() -> Any:
+    try:
+        import tensorrt
+    except (ImportError, OSError) as error:
+        raise EngineNotHereError(
+            f"TensorRT cannot be loaded ({error}); JetPack brings it, elsewhere: pip install tensorrt"
+        ) from None
+    return tensorrt
+
+
+def _cached_engine(
+    trt: Any, runtime: Any, log: Any, spec: EngineSpec, *, gpu: str, anew: bool = False
+) -> tuple[Any, Built]:
+    """Return the network for this GPU, TensorRT, model and input size, from the cache or built now."""
+    began_ns, folder = stopwatch_ns(), cache_folder()
     text = "|".join((gpu, trt.__version__, spec.sha256, str(spec.shape), str(spec.int8)))
     stem = f"{spec.model.stem}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     path = None if folder is None else folder / f"{stem}.engine"
-    if path is not None and path.is_file():
-        engine = runtime.deserialize_cuda_engine(path.read_bytes())
+
+    def built(size_bytes: int, *, cached: bool, timing_cache: bool = False) -> Built:
+        took_s = (stopwatch_ns() - began_ns) / 1e9
+        return Built(gpu, trt.__version__, path, size_bytes, cached, took_s, timing_cache)
+
+    if path is not None and path.is_file() and not anew:
+        plan = path.read_bytes()
+        engine = runtime.deserialize_cuda_engine(plan)
         if engine is not None:
-            return engine
+            return engine, built(len(plan), cached=True)
         logger.warning("cached engine %s cannot be loaded, building it again", path)
     logger.warning("building %s for %s with TensorRT %s; minutes, once", spec.model.name, gpu, trt.__version__)
     tactics = hashlib.sha256(f"{gpu}|{trt.__version__}".encode()).hexdigest()[:16]
     timing = None if folder is None else folder / f"timing-{tactics}.cache"
+    timed_before = timing is not None and timing.is_file()
     plan = _build(trt, log, spec, timing=timing)
     if path is not None:
         _write(path, plan)
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         raise EngineError(f"TensorRT cannot load the network it just built from {spec.model}")
-    return engine
+    return engine, built(len(plan), cached=False, timing_cache=timed_before)
 
 
 def _build(trt: Any, log: Any, spec: EngineSpec, *, timing: Path | None) -> bytes:

@@ -1,0 +1,44 @@
+"""mAP of a model that is only in memory, through the detector that ships.
+
+Contract: `map_of` writes model and manifest into a temporary folder, measures, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from edge_sorter.lifecycle import manifest
+from edge_sorter.lifecycle.quantize.model import write
+
+
+def map_of(float_path: Path, model: Any, labelled: Path) -> float:
+    """Return mAP50-95 of a model on a labelled folder.
+
+    Args:
+        float_path: Float model with its manifest.
+        model: An int8 form of it, loaded; None measures the float model itself.
+        labelled: Folder with `images/` and `labels/` (YOLO, the model's own classes).
+    """
+    from edge_sorter.lifecycle.evaluate import detector_for, evaluate
+
+    content = manifest.load(float_path)
+    with tempfile.TemporaryDirectory() as folder:
+        path = float_path
+        if model is not None:
+            path = Path(folder) / "trial-int8.onnx"
+            write(model, path)
+            size = content["input"]
+            manifest.write(
+                path,
+                classes=content["classes"],
+                precision="int8_qdq",
+                training=content["training"],
+                width_px=size["width_px"],
+                height_px=size["height_px"],
+                confidence=content["confidence"],
+            )
+        predict = detector_for(path, threads=1)
+        found = evaluate(predict, labelled / "images", labelled / "labels", classes=content["classes"])
+    return found.map50_95
