@@ -2,7 +2,8 @@
 
 It does what docs/plc.md asks of a PLC: keeps a session, beats, acknowledges, tells repetitions, refuses what is late or
 replayed, falls back to its default lane when the sorter is silent, and remembers what it did with every parcel: that is
-what tests judge. Each duty can be switched off to play a broken one. It shares no code with the link.
+what tests judge. Each duty can be switched off to play a broken one, its gateway can be restarted, and the way to it can
+be made bad. It shares no code with the link.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections import Counter
 from datetime import datetime, timezone
 
+from bad_network import BadNetwork
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -32,13 +34,16 @@ class PlcSide:
         alarms: Alarm code to the states it went through.
         replies: Answers to commands.
         plans: What was said about sort plans.
-        gaps: Sequence numbers that never came.
+        gaps: Sequence numbers that never came, or came after a higher one.
+        way_in, way_out: What happens to decisions on their way here, and to answers from here.
     """
 
     def __init__(self, port: int, prefix: str, *, client_id: str = "plc-side", replay: bool = False) -> None:
         self.prefix, self._replay = prefix, replay
         self.beats, self.acks, self.confirms = True, True, False
         self.echoes = True
+        self.way_in: BadNetwork[MQTTMessage] | None = None
+        self.way_out: BadNetwork[dict] | None = None
         self.ack_delay_s = 0.0
         self.wrong_lane: str | None = None
         self.acted: dict[str, str] = {}
@@ -59,17 +64,8 @@ class PlcSide:
         self._n = 0
         self._peer_n: int | None = None
         self._closing = threading.Event()
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5)
-        self._client.reconnect_delay_set(1, 1)
-        self._client.on_connect = self._connected
-        self._client.on_message = self._heard
-        self._subscribed = threading.Event()
-        self._client.on_subscribe = lambda *_: self._subscribed.set()
-        properties = Properties(PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = 3600
-        self._client.connect("127.0.0.1", port, keepalive=5, clean_start=False, properties=properties)
-        self._client.loop_start()
-        assert self._subscribed.wait(10), "PLC side could not subscribe"
+        self._port, self._client_id = port, client_id
+        self._client = self._connect()
         self._beater = threading.Thread(target=self._beat, daemon=True)
         self._beater.start()
 
@@ -97,11 +93,36 @@ class PlcSide:
     def confirm(self, uid: str, result: str = "VERIFIED", **fields) -> None:
         self.say("plc/confirm", {"parcel_uid": uid, "result": result, **fields})
 
+    def stop_gateway(self) -> None:
+        """The gateway goes away without a word; the PLC behind it keeps its tracking table."""
+        self.beats = False
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def start_gateway(self) -> None:
+        """It comes back, with the same session at the broker."""
+        self._client = self._connect()
+        self.beats = True
+
     def close(self) -> None:
         self._closing.set()
         self._beater.join(5)
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _connect(self) -> Client:
+        client = Client(CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=MQTTProtocolVersion.MQTTv5)
+        client.reconnect_delay_set(1, 1)
+        client.on_connect = self._connected
+        client.on_message = self._heard
+        subscribed = threading.Event()
+        client.on_subscribe = lambda *_: subscribed.set()
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = 3600
+        client.connect("127.0.0.1", self._port, keepalive=5, clean_start=False, properties=properties)
+        client.loop_start()
+        assert subscribed.wait(30), "PLC side could not subscribe"
+        return client
 
     def __enter__(self) -> PlcSide:
         return self
@@ -130,7 +151,8 @@ class PlcSide:
             self.malformed += 1
             return
         if below == "decision":
-            self._decide(message, data, now)
+            for arrived in [message] if self.way_in is None else self.way_in.deliver(message):
+                self._decide(arrived, json.loads(arrived.payload), now)
         elif below == "hb":
             self.heartbeats.append((now, data))
             self._peer_n = data["n"]
@@ -163,11 +185,15 @@ class PlcSide:
         if self.ack_delay_s:
             time.sleep(self.ack_delay_s)
         key = {name: data[name] for name in ("boot_id", "seq", "parcel_uid", "rev")}
-        self.say("plc/ack", {"schema": "edge_sorter.ack/1", **key, "result": result})
+        self._answer({"schema": "edge_sorter.ack/1", **key, "result": result})
         if self.confirms and result == "ACCEPTED":
             lane = self.wrong_lane or data["lane"]
             went = "VERIFIED" if lane == data["lane"] else "MISSORT"
-            self.confirm(data["parcel_uid"], went, lane_cmd=data["lane"], lane_act=lane)
+            self._answer({"parcel_uid": data["parcel_uid"], "result": went, "lane_cmd": data["lane"], "lane_act": lane})
+
+    def _answer(self, message: dict) -> None:
+        for arriving in [message] if self.way_out is None else self.way_out.deliver(message):
+            self.say("plc/ack" if "seq" in arriving else "plc/confirm", arriving)
 
     def _judge(self, data: dict) -> str:
         if data["replay"] != self._replay:
