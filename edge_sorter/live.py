@@ -1,8 +1,7 @@
 """A running line: camera, pipeline, journal and broker put together, and taken apart in order.
 
-The broker comes first, after a look at the model's manifest: whoever listens hears STARTING before the engine or the
-camera can fail, and learns the reason when one does. A clip as `video.source` plays in real time as if it were a
-camera, and is marked as a replay.
+The broker comes first: whoever listens hears STARTING before model, engine or camera can fail, and learns the reason
+when one does. A clip as `video.source` plays in real time as if it were a camera, and is marked as a replay.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from edge_sorter.clock import Clock, FileClock, ReplayClock, SystemClock, rfc333
 from edge_sorter.config import Config, is_file_source
 from edge_sorter.detect import Detector, open_detector
 from edge_sorter.detect.manifest import Manifest, load_manifest
-from edge_sorter.errors import ConfigError, EngineError
+from edge_sorter.errors import ConfigError, EngineError, ModelError
 from edge_sorter.journal import JournalWriter, journal_header
 from edge_sorter.line_input import WallClock
 from edge_sorter.pipeline import Observer, Pipeline, RunCounts, line_of, open_pipeline, run
@@ -34,7 +33,7 @@ from edge_sorter.service.kept_journal import KeptJournal, Tell
 from edge_sorter.service.notify import Notify
 from edge_sorter.service.plan_news import PlanNews
 from edge_sorter.service.reload import Reload
-from edge_sorter.service.standby import Standby
+from edge_sorter.service.standby import Standby, holdable_mm_s
 from edge_sorter.service.status import LineStatus
 from edge_sorter.sort import SortPlan, load_plan
 from edge_sorter.video import FrameSource, HealthMonitor, open_source
@@ -93,7 +92,7 @@ def run_live(
         raise ConfigError("only a clip can be played in slow motion; video.source is a camera")
     clock: Clock = FileClock(slow=slow) if from_file else SystemClock()
     boot_id = new_boot_id(SystemClock())
-    model = short_name(load_manifest(config.detect.model))
+    model, unusable = _model_name(config)
     topics = Topics(config.line, replay=from_file)
     status, notify = LineStatus(clock), Notify()
     page = _page(config, status, config_path)
@@ -104,16 +103,29 @@ def run_live(
         ExitStack() as stack,
     ):
         try:
+            if unusable is not None:
+                raise unusable
             around = _Around(config, config_path, clock, boot_id, link, status, notify, page, stack)
             return _run(around, stopped=stopped, reload_asked=reload_asked)
         except Exception as error:
             cause = str(error).splitlines()[0][:200]
+            if isinstance(error, ModelError):
+                link.alarm("MODEL_FAILED", active=True, detail=cause)
             link.state("HOLD", cause=cause)
             status.told("HOLD", cause=cause)
             notify.status(f"failed: {cause}")
             raise
         finally:
             notify.stopping()
+
+
+def _model_name(config: Config) -> tuple[str | None, ModelError | None]:
+    """Return the model's short name, or what is wrong with it: the PLC side should hear it before the program ends."""
+    try:
+        return short_name(load_manifest(config.detect.model)), None
+    except ModelError as error:
+        log.error("%s", error)  # a broker that is missing as well would be the only thing that is told
+        return None, error
 
 
 def _page(config: Config, status: LineStatus, config_path: Path | None) -> Page | None:
@@ -143,6 +155,7 @@ def _run(around: _Around, *, stopped: Callable[[], bool], reload_asked: Callable
     _tell_what_runs(around, detector, plan, source)
     attended = AttendedLink(around.link, status=around.status, source=source, notify=notify)
     pipeline = open_pipeline(config, detector=detector, plan=plan, image_size_px=source.size_px, boot_id=around.boot_id)
+    attended.holds = lambda fps: holdable_mm_s(pipeline.belt, source.size_px, fps=fps)
     observers = _observers(around, pipeline, detector, plan, source, tell=attended.journal)
     news = PlanNews(
         pipeline.router,

@@ -1,4 +1,4 @@
-"""A network that loses, repeats and swaps messages, for tests of the delivery contract; seeded, so that it is the same again."""
+"""A network that loses, repeats and swaps messages, for tests of the delivery contract; seeded."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 It does what docs/plc.md asks of a PLC: keeps a session, beats, acknowledges, tells repetitions, refuses what is late or
 replayed, falls back to its default lane when the sorter is silent, and remembers what it did with every parcel: that is
-what tests judge. Each duty can be switched off to play a broken one, its gateway can be restarted, and the way to it can
-be made bad. It shares no code with the link.
+what tests judge. Each duty can be switched off to play a broken one, its gateway restarted, and the way to it made bad.
+It shares no code with the link.
 """
 
 from __future__ import annotations

@@ -249,6 +249,7 @@ class MqttLink:
         with suppress(PlcError):  # a rival is no reason not to stop
             if self.connected:
                 self.state(AppState.HOLD, cause="stopping")
+                self._voice.tell_alarms(self._clock.now_ns())
                 self._delivery.close(timeout_s=FLUSH_S)
                 self._tell_kpi(self._clock.now_ns())
                 self.flush(FLUSH_S)

@@ -1,7 +1,8 @@
 """What this program can do right now, put together from what it says itself and what the world around it allows.
 
 Pure: the pipeline tells its own state; pauses and a silent PLC lie over it and only ever make it worse. Where one of
-them ends, the state below shows again.
+them ends, the state below shows again. What the program itself suffers from (no picture, no encoder) is never hidden
+behind something no worse.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ class Standing:
         """The state and its cause."""
         told, cause = self._told
         if not self.at_work or not self._over:
-            return told, self._after or cause
+            return told, cause if told in _WORSE else self._after or cause
         worst = max(self._over.values(), key=_WORSE.__getitem__)
-        if _WORSE[worst] < _WORSE.get(told, 0):
+        if _WORSE[worst] <= _WORSE.get(told, 0):
             return self._told
         return worst, next(name for name, state in self._over.items() if state is worst)
 

@@ -115,6 +115,15 @@ class Voice:
             self.stand()
         self._look_at_certificate(now_ns)
         self.alarms.tick(now_ns)
+        self.tell_alarms(now_ns)
+        if self._next_beat_ns is None or now_ns >= self._next_beat_ns:
+            # After a pause the missed beats stay missing: a burst would hide the pause.
+            due_ns = self._next_beat_ns or now_ns
+            self._next_beat_ns = max(due_ns, now_ns - self._beat_period_ns) + self._beat_period_ns
+            self._beat(now_ns, vitals)
+
+    def tell_alarms(self, now_ns: int) -> None:
+        """Tell alarms that changed, and clear those that an earlier run left."""
         self.kept.clear_old(ts=self._wall(now_ns))
         for alarm in self.alarms.changed():
             message = alarm_message(
@@ -125,11 +134,6 @@ class Voice:
                 replay=self._topics.replay,
             )
             self.tell(self._topics.alarm(alarm.code), message)
-        if self._next_beat_ns is None or now_ns >= self._next_beat_ns:
-            # After a pause the missed beats stay missing: a burst would hide the pause.
-            due_ns = self._next_beat_ns or now_ns
-            self._next_beat_ns = max(due_ns, now_ns - self._beat_period_ns) + self._beat_period_ns
-            self._beat(now_ns, vitals)
 
     def will(self) -> Will:
         """Return what the broker shall say when the connection breaks."""

@@ -6,12 +6,14 @@ whatever hangs it (a stage, the camera, the broker) is seen as silence here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from edge_sorter.plc.link import MqttLink
 from edge_sorter.plc.messages import AppState
 from edge_sorter.plc.publisher import NO_VITALS, PublishResult, Vitals
 from edge_sorter.service.notify import Notify
+from edge_sorter.service.overload import OverloadWatch
 from edge_sorter.service.status import LineStatus, Peers
 from edge_sorter.types import SortDecision
 from edge_sorter.video import FrameSource
@@ -27,6 +29,9 @@ class AttendedLink:
         status: Hears it.
         notify: Hears it too; its watchdog is fed by `tick`, and it is told READY by the first one with a broker.
         source: Asked now and then what it dropped.
+
+    Attributes:
+        holds: From pictures a second to the belt speed in mm/s that is still safe, once the belt is known.
     """
 
     def __init__(self, link: MqttLink, *, status: LineStatus, source: FrameSource, notify: Notify) -> None:
@@ -37,6 +42,8 @@ class AttendedLink:
         self._limit: str | None = None
         self._next_peers_ns: int | None = None
         self._p99_ms: float | None = None
+        self._overload = OverloadWatch()
+        self.holds: Callable[[float], float | None] = lambda _: None
 
     def publish(self, decision: SortDecision) -> PublishResult:
         """Send a decision now or not at all."""
@@ -86,6 +93,7 @@ class AttendedLink:
         if self._next_peers_ns is None or now_ns >= self._next_peers_ns:
             self._next_peers_ns = now_ns + PEERS_PERIOD_NS
             link, source = self._link, self._source
+            self._look_at_load(now_ns, looked_at=vitals.frames)
             p99_ms = self._status.recent_p99_ms()
             self._p99_ms = None if p99_ms is None else round(p99_ms, 1)
             self._status.met(
@@ -100,6 +108,14 @@ class AttendedLink:
                     alarms=tuple(link.alarms),
                 )
             )
+
+    def _look_at_load(self, now_ns: int, *, looked_at: int) -> None:
+        watch = self._overload
+        if watch.look(now_ns, looked_at=looked_at, replaced=self._source.drops.get("replaced", 0)):
+            fps = watch.fps or 0.0
+            speed_mm_s = self.holds(fps)
+            belt = "" if speed_mm_s is None else f", belt up to {speed_mm_s:.0f} mm/s"
+            self._link.alarm("OVERLOAD", active=watch.active, detail=f"{fps:.0f} frames/s{belt}")
 
     def close(self) -> None:
         """Nothing of its own to close; the link belongs to whoever opened it."""

@@ -35,7 +35,11 @@ def test_what_lies_over_a_state_only_makes_it_worse():
     standing.lay_over("PAUSED", None)
     standing.tell(AppState.DEGRADED, "CAM_DARK")
     standing.lay_over("PLC_STALE", AppState.DEGRADED)
-    assert standing.now == (AppState.DEGRADED, "PLC_STALE")
+    assert standing.now == (AppState.DEGRADED, "CAM_DARK")
+    standing.lay_over("PLC_STALE", AppState.HOLD)
+    assert standing.now == (AppState.HOLD, "PLC_STALE")
+    standing.lay_over("PLC_STALE", None)
+    assert standing.now == (AppState.DEGRADED, "CAM_DARK"), "blindness shows again, not that the other is over"
     standing.tell(AppState.OFFLINE, "stopped")
     assert standing.now == (AppState.OFFLINE, "stopped")
 

@@ -1,108 +1,32 @@
 """Rows of the failure policy about position and time, judged by what the PLC side saw; the broker is real.
 
-The line is real from the tracker on: boxes come from a journal, at the pace of its camera, newest frame first.
+The line is real from the tracker on (`journal_line`).
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
+from itertools import count
 
-import numpy as np
 import pytest
-from golden_line import CAMERA_MM, GoldenLine, config_with
+from golden_line import CAMERA_MM, GoldenLine, config_with, encoder
+from journal_line import ROUND_S, Belt, playing
 from mosquitto import wait_until
 from plc_side import PlcSide
 
-from edge_sorter.clock import FileClock
-from edge_sorter.config import BlindSection
-from edge_sorter.journal import JournalStep
-from edge_sorter.pipeline import line_of, run
-from edge_sorter.plc.link import MqttLink
-from edge_sorter.plc.topics import Topics
-from edge_sorter.types import Detections, Frame
-from edge_sorter.video import HealthMonitor
-from edge_sorter.video.source import Picture
+from edge_sorter.types import SortDecision
 
 pytestmark = pytest.mark.broker
-
-GREY = np.full((540, 960, 3), 120, np.uint8)
-
-
-class Camera:
-    """The journal's frames as they fall due, and what is seen on them; one that comes too late is left out."""
-
-    def __init__(self, frames: list[JournalStep], clock: FileClock) -> None:
-        self._frames, self._clock = frames, clock
-        self.stage_ns: dict[str, int] = {}
-
-    def __iter__(self) -> Iterator[Picture]:
-        for frame in self._frames:
-            self._clock.sleep_until(frame.detections.captured_ns)
-            late_ns = self._clock.now_ns() - frame.detections.captured_ns
-            yield Frame(frame.index, frame.detections.captured_ns, GREY) if late_ns < 60_000_000 else None
-
-    def detect(self, frame: Frame) -> Detections:
-        return self._frames[frame.index].detections
-
-
-class Belt:
-    """A PLC's encoder of 50 Hz at 1 m/s; `works` says whether it speaks."""
-
-    def __init__(self, plc: PlcSide) -> None:
-        self.works = True
-        self._plc = plc
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._count, daemon=True)
-
-    def __enter__(self) -> Belt:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._closing.set()
-        self._thread.join(5)
-
-    def _count(self) -> None:
-        while not self._closing.wait(0.02):
-            if self.works:
-                count = (2**32 - 4000 + time.monotonic_ns() * 2000 // 1_000_000_000) % 2**32
-                self._plc.say("plc/enc", {"cnt": count, "mm_per_cnt": 0.5}, qos=0)
 
 
 @pytest.fixture
 def line(broker):
     """A running line with an encoder over MQTT: yields (PLC side, the belt)."""
     config = config_with(encoder={"source": "mqtt", "mm_per_count": 0.5}, camera_mm=CAMERA_MM)
-    clock, stop, failed = FileClock(), threading.Event(), []
-    topics = Topics(config.line, replay=True)
-    section = config.plc.model_copy(update={"host": "127.0.0.1", "port": broker.port})
-    golden = GoldenLine(config)
-    camera = Camera(golden.frames, clock)
-    golden.pipeline.detector = camera  # type: ignore[assignment]
-
-    def go() -> None:
-        try:
-            with MqttLink(section, topics=topics, clock=clock, boot_id="01JD5Z8Q3M") as link:
-                clock.restart()
-                inputs, _ = line_of(config, link)
-                health = HealthMonitor(BlindSection(), watch_frozen=False)
-                run(camera, golden.pipeline, link, clock=clock, health=health, line=inputs, stopped=stop.is_set)
-        except Exception as error:
-            failed.append(error)
-
-    with PlcSide(broker.port, topics.prefix, replay=True) as plc, Belt(plc) as belt:
-        thread = threading.Thread(target=go, daemon=True)
-        thread.start()
-        try:
-            wait_until(lambda: plc.states and plc.states[-1][1]["state"] == "RUNNING", timeout_s=60, what="running")
-            yield plc, belt
-        finally:
-            stop.set()
-            thread.join(60)
-    assert not failed, failed
+    with playing(broker, config) as (plc, belt, _):
+        yield plc, belt
 
 
 def causes(plc: PlcSide) -> list[str]:
@@ -140,6 +64,68 @@ def test_row_09_encoder_silent_then_back_and_row_25_line_stopped(line) -> None:
     wait_until(lambda: seen(plc, lambda d: d["reason"] == "STOP_FLUSH"), timeout_s=30, what="row 25: a flush")
     assert all(d["lane"] == "HOSP" for d in seen(plc, lambda d: d["reason"] == "STOP_FLUSH"))
     assert max(plc.actions.values(), default=1) == 1
+
+
+EYE_MM, LINE_MM = 500.0, 1140.0
+
+
+class Eye:
+    """The PLC's photo-eye: an item for every parcel of the journal when it has passed; `wrong_mm` makes them longer."""
+
+    def __init__(self, plc: PlcSide, parcels: list[SortDecision], zero_s: float) -> None:
+        self.wrong_mm = 0.0
+        self._plc, self._zero_s = plc, zero_s
+        ends = sorted((parcel.position.trail_mm, parcel.position.lead_mm) for parcel in parcels)
+        away_mm = LINE_MM - EYE_MM
+        self._waiting = (
+            (lead_mm - away_mm + ROUND_S * 1000 * rounds, trail_mm - away_mm + ROUND_S * 1000 * rounds)
+            for rounds in count()
+            for trail_mm, lead_mm in ends
+        )
+        self._next_mm = next(self._waiting)
+        self._index = 0
+
+    def look(self) -> None:
+        """Say what has passed by now; the belt runs at 1 m/s, so a millimetre is a millisecond."""
+        while True:
+            lead_mm, trail_mm = self._next_mm
+            if self._zero_s + (trail_mm + self.wrong_mm + 60.0) / 1000 > time.monotonic():
+                return
+            self._next_mm = next(self._waiting)
+            self._index += 1
+            lead, trail = (
+                Belt.count(self._zero_s + mm / 1000) for mm in (lead_mm - self.wrong_mm, trail_mm + self.wrong_mm)
+            )
+            self._plc.say("plc/item", {"plc_index": self._index, "lead_cnt": lead, "trail_cnt": trail})
+
+
+@pytest.mark.slow
+def test_row_18_eye_and_camera_do_not_speak_of_the_same_parcels(broker) -> None:
+    """A tracking that slipped shows in lengths that do not fit: eye and camera disagree on parcel after parcel."""
+    steady = encoder(lambda at_s: 1000.0 * at_s)
+    parcels = GoldenLine(config_with(encoder={"source": "mqtt", "mm_per_count": 0.5})).play(steady).decisions
+    config = config_with(
+        encoder={"source": "mqtt", "mm_per_count": 0.5}, camera_mm=CAMERA_MM, photo_eye={"at_mm": EYE_MM}
+    )
+    with playing(broker, config) as (plc, _, clock):
+        eye = Eye(plc, parcels, time.monotonic() - clock.now_ns() / 1e9)
+
+        def until(condition, what: str) -> None:
+            wait_until(condition, timeout_s=60, what=what, meanwhile=eye.look)
+
+        until(lambda: seen(plc, lambda d: d["plc_index"]), "a parcel with the PLC's index")
+        assert "MISMATCH_FLUSH" not in causes(plc)
+        eye.wrong_mm = 60.0
+        until(lambda: "MISMATCH_FLUSH" in causes(plc), "the PLC is told")
+        until(lambda: seen(plc, lambda d: d["reason"] == "MISMATCH_FLUSH"), "parcels flushed")
+        for decision in seen(plc, lambda d: d["reason"] == "MISMATCH_FLUSH"):
+            assert (decision["action"], decision["lane"]) == ("EXCEPTION", "HOSP")
+        eye.wrong_mm = 0.0
+        until(lambda: causes(plc)[-1] == "recovered from MISMATCH_FLUSH", "lengths agree again")
+        already = len(plc.decisions)
+        until(lambda: any(d["reason"] == "PLAN_MATCH" for _, d in plc.decisions[already:]), "sorted as before")
+        assert max(plc.actions.values()) == 1
+        assert plc.acted_late == 0
 
 
 @pytest.mark.parametrize("broker", [True], indirect=True)
