@@ -113,7 +113,7 @@ def test_row_18_eye_and_camera_do_not_speak_of_the_same_parcels(broker) -> None:
         def until(condition, what: str) -> None:
             wait_until(condition, timeout_s=60, what=what, meanwhile=eye.look)
 
-        until(lambda: seen(plc, lambda d: d["plc_index"]), "a parcel with the PLC's index")
+        until(lambda: seen(plc, lambda d: d.get("plc_index")), "a parcel with the PLC's index")
         assert "MISMATCH_FLUSH" not in causes(plc)
         eye.wrong_mm = 60.0
         until(lambda: "MISMATCH_FLUSH" in causes(plc), "the PLC is told")
