@@ -19,7 +19,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition, *, timeout_s: float = 5.0, what: str = "condition", meanwhile=lambda: None) -> None:
+def wait_until(condition, *, timeout_s: float = 30.0, what: str = "condition", meanwhile=lambda: None) -> None:
     until = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < until, f"not within {timeout_s} s: {what}"
@@ -54,7 +54,7 @@ class Mosquitto:
             self._process.send_signal(signum)
             if signum != signal.SIGKILL:
                 self._process.send_signal(signal.SIGCONT)  # a frozen one could not obey
-            self._process.wait(5)
+            self._process.wait(30)
             self._process = None
 
     def kill(self) -> None:
@@ -99,7 +99,7 @@ class Outsider:
 
     def close(self) -> None:
         self._process.terminate()
-        self._process.wait(5)
+        self._process.wait(30)
         self._reader.join(5)
         assert self._process.stdout is not None
         self._process.stdout.close()

@@ -68,7 +68,9 @@ class Sorter:
             "deadline": {"ts": stamp(late_s)},
             "replay": False,
         } | changes
-        self.client.publish(f"{P}/decision", json.dumps(message), qos=1, retain=retain)
+        sent = self.client.publish(f"{P}/decision", json.dumps(message), qos=1, retain=retain)
+        if retain:
+            sent.wait_for_publish(30)  # else whoever comes next may still hear it as a new one
         return message
 
     def results(self, seq: int) -> list[str]:

@@ -127,10 +127,10 @@ def test_the_depth_limit_ignores_brackets_in_text():
 @pytest.mark.parametrize("filler", [b'"', b"\\", b'"\\', b"[", b'{"a":', b"[[]", b'"\\\\"'])
 def test_the_largest_payload_is_refused_quickly(filler):
     payload = (filler * MAX_BYTES)[:MAX_BYTES]
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(MessageError):
         decode(payload, topic=TOPIC)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 def taken_or_rejected(payload: bytes, topic: str, *, retained: bool = False) -> None:

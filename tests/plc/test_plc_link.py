@@ -40,7 +40,7 @@ def test_outsider_sees_every_decision_once_in_order(broker, outsider, make_link,
         assert link.version == "5"
         results = [link.publish(make_decision(seq)) for seq in range(1, 201)]
         assert set(results) == {PublishResult.SENT}
-        assert link.flush(5)
+        assert link.flush(20)
         assert link.acked == 200
         assert len(link.ack_ns) == 200
         assert all(0 < ns < 5e9 for ns in link.ack_ns)
@@ -56,7 +56,7 @@ def test_the_same_decision_is_sent_once_and_a_revision_again(broker, outsider, m
         assert link.publish(decision) is PublishResult.SENT
         assert link.publish(decision) is PublishResult.DUPLICATE
         assert link.publish(make_decision(2, parcel_uid=decision.parcel_uid, rev=1)) is PublishResult.SENT
-        assert link.flush(2)
+        assert link.flush(20)
     wait_until(lambda: seqs(outsider, topics) == [1, 2])
 
 
@@ -64,7 +64,7 @@ def test_a_late_decision_is_never_sent(broker, outsider, make_link, make_decisio
     with make_link(broker.port) as link:
         assert link.publish(make_decision(1, left_s=-0.001)) is PublishResult.LATE
         assert link.publish(make_decision(2)) is PublishResult.SENT
-        assert link.flush(2)
+        assert link.flush(20)
         assert link.counts == {PublishResult.LATE: 1, PublishResult.SENT: 1}
     wait_until(lambda: states(outsider, topics)[-1:] and states(outsider, topics)[-1]["state"] == "OFFLINE")
     assert parcels(outsider, topics) == [2]
@@ -76,7 +76,7 @@ def test_states_from_birth_to_goodbye_are_retained(broker, outsider, make_link, 
         link.state("RUNNING", cause="first frame")
         link.state("RUNNING", cause="first frame")
         link.state("DEGRADED", cause="CAM_DARK")
-        assert link.flush(2)
+        assert link.flush(20)
         late_comer = Outsider(broker, topics.state, client_id="late-comer")
         wait_until(lambda: late_comer.lines, what="the retained state")
         late_comer.close()
@@ -85,7 +85,7 @@ def test_states_from_birth_to_goodbye_are_retained(broker, outsider, make_link, 
         assert json.loads(payload)["state"] == "DEGRADED"
         began = time.monotonic()
         link.close()
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 3.0
     wait_until(lambda: len(states(outsider, topics)) >= 5)
     assert [(state["state"], state["cause"]) for state in states(outsider, topics)] == [
         ("STARTING", "start"),
@@ -129,7 +129,7 @@ def test_broker_restart_reconnects_and_nothing_stale_arrives(
         link.info(InfoMessage(boot_id="b", ts="2026-01-01T00:00:00Z", version="0.1.0"))
         link.state("RUNNING", cause="first frame")
         sent = [seq for seq in range(1, 31) if link.publish(make_decision(seq)) is PublishResult.SENT]
-        assert link.flush(2)
+        assert link.flush(20)
         wait_until(lambda: len(parcels(outsider, topics)) == 30)
 
         getattr(broker, how)()
@@ -141,7 +141,7 @@ def test_broker_restart_reconnects_and_nothing_stale_arrives(
         wait_until(lambda: link.connected, meanwhile=ticking(link, clock))
         wait_until(lambda: states(outsider, topics)[-1]["reconnects"] == 1, meanwhile=ticking(link, clock))
         sent += [seq for seq in range(61, 71) if link.publish(make_decision(seq)) is PublishResult.SENT]
-        assert link.flush(2)
+        assert link.flush(20)
         wait_until(lambda: 70 in parcels(outsider, topics), meanwhile=ticking(link, clock))
         time.sleep(0.3)
 
@@ -166,11 +166,11 @@ def test_decisions_in_flight_at_the_crash_are_not_sent_again(broker, outsider, m
         broker.start()
         wait_until(lambda: link.reconnects == 1 and link.connected, meanwhile=ticking(link, clock))
         assert link.publish(make_decision(11)) is PublishResult.SENT
-        assert link.flush(2)
+        assert link.flush(20)
         # Straight from the broker to a fresh witness as well: the first one may have been away.
         wait_until(lambda: states(outsider, topics)[-1]["reconnects"] == 1)
         link.publish(make_decision(12))
-        assert link.flush(2)
+        assert link.flush(20)
         wait_until(lambda: 12 in parcels(outsider, topics), meanwhile=ticking(link, clock))
         assert not set(parcels(outsider, topics)) & set(range(1, 11))
         assert link.unacked_lost == 10
@@ -181,7 +181,7 @@ def test_a_frozen_broker_is_noticed_before_keepalive(broker, outsider, make_link
     with make_link(broker.port, keepalive_s=60) as link:
         broker.freeze()
         assert link.publish(make_decision(1)) is PublishResult.SENT
-        wait_until(lambda: not link.connected, timeout_s=3, what="stall noticed", meanwhile=ticking(link, clock))
+        wait_until(lambda: not link.connected, timeout_s=15, what="stall noticed", meanwhile=ticking(link, clock))
         assert link.publish(make_decision(2)) is PublishResult.DROPPED_OFFLINE
         broker.thaw()
         wait_until(lambda: link.connected, meanwhile=ticking(link, clock))
@@ -195,7 +195,7 @@ def test_more_than_the_window_is_dropped_not_queued(broker, make_link, make_deci
     # A machine that needs a second for all of them finds the frozen broker dead in between, as it should: try again.
     for attempt in range(3):
         with make_link(broker.port) as link:
-            assert link.flush(5)
+            assert link.flush(20)
             broker.freeze()
             results = [link.publish(make_decision(seq)) for seq in range(1, 73)]
             broker.thaw()
@@ -229,8 +229,8 @@ def test_a_killed_program_leaves_its_last_will(broker, outsider, topics):
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait(5)
-    wait_until(lambda: states(outsider, topics)[-1]["state"] == "OFFLINE", timeout_s=1.0)
-    assert time.monotonic() - killed < 1.0
+    wait_until(lambda: states(outsider, topics)[-1]["state"] == "OFFLINE")
+    assert time.monotonic() - killed < 5.0, "by the closed socket; the keepalive would take 7.5 s"
     assert states(outsider, topics)[-1]["cause"] == "connection lost"
     assert states(outsider, topics)[-1]["boot_id"] == "CHILD"
 
@@ -240,7 +240,7 @@ def test_a_protocol_can_be_forced(protocol, broker, outsider, make_link, make_de
     with make_link(broker.port, protocol=protocol) as link:
         assert link.version == protocol
         assert link.publish(make_decision(1)) is PublishResult.SENT
-        assert link.flush(2)
+        assert link.flush(20)
     wait_until(lambda: parcels(outsider, topics) == [1])
 
 
@@ -298,12 +298,12 @@ def test_password_file_and_wrong_password(tmp_path, make_link, make_decision):
     try:
         with make_link(server.port, username="sorter", password_file=right) as link:
             assert link.publish(make_decision(1)) is PublishResult.SENT
-            assert link.flush(2)
+            assert link.flush(20)
         for settings in ({"username": "sorter", "password_file": wrong}, {}):
             began = time.monotonic()
             with pytest.raises(PlcError, match=rf"127.0.0.1:{server.port}.*not authori[sz]ed.*plc.password_file"):
                 make_link(server.port, **settings).start()
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 4.5, "refused, not timed out"
     finally:
         server.stop()
 
@@ -317,7 +317,7 @@ def test_no_right_to_publish_is_counted(tmp_path, make_link, make_decision, capl
     try:
         with make_link(server.port) as link:
             link.publish(make_decision(1))
-            assert link.flush(2)
+            assert link.flush(20)
             assert (link.acked, link.refused) == (0, 2)
         assert "does not let us publish below site/hub/sort/line01/vis01" in caplog.text
     finally:

@@ -68,7 +68,7 @@ def test_a_persistent_listener_gets_what_it_missed_and_a_fresh_one_does_not(
             collect(gateway, timeout_s=0.2)
         with make_link(broker.port) as link:
             link.publish(make_decision(1))
-            assert link.flush(2)
+            assert link.flush(20)
             with Listener(section, topics, client_id=client_id, persistent=persistent, only=("decision",)) as gateway:
                 missed = collect(gateway)
                 link.publish(make_decision(2))
@@ -140,7 +140,7 @@ def test_mutual_tls_and_an_alarm_that_the_certificates_end_soon(
     with make_link(tls_broker.port, tls=tls) as link:
         assert link.version == "5"
         assert link.publish(make_decision(1)) is PublishResult.SENT
-        assert link.flush(2)
+        assert link.flush(20)
         link.tick(clock.now_ns())
         (alarm,) = link.alarms
         assert alarm.code == "CERT_EXPIRES"

@@ -75,7 +75,7 @@ def test_the_embedded_broker_gets_mqtt_311(embedded, make_link, make_decision):
     with make_link(embedded.port) as link:
         assert link.version == "3.1.1"
         assert link.publish(make_decision(1)) is PublishResult.SENT
-        assert link.flush(2)
+        assert link.flush(20)
         assert link.acked == 1
 
 
@@ -98,7 +98,7 @@ def test_embedded_broker_restart_is_survived(make_link, make_decision, clock):
     link.start()
     began = time.monotonic()
     broker.close()
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 3.0
     assert not broker.alive
     wait_until(lambda: not link.connected, meanwhile=lambda: link.tick(clock.now_ns()))
     assert link.publish(make_decision(1)) is PublishResult.DROPPED_OFFLINE
@@ -233,4 +233,4 @@ def test_close_is_quick_while_connecting(make_link, open_port):
         link.start()
     began = time.monotonic()
     link.close()
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 3.0
