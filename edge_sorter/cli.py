@@ -23,6 +23,7 @@ from edge_sorter.lifecycle.quantize.commands import quantize_model
 from edge_sorter.plan_command import app as plan_app
 from edge_sorter.plc.commands import schemas
 from edge_sorter.plc.gateway.commands import app as gateway_app
+from edge_sorter.replay.soak_command import soak
 from edge_sorter.service.calibrate_command import calibrate
 from edge_sorter.service.command import doctor
 from edge_sorter.service.logs import LogFormat
@@ -224,6 +225,7 @@ app.command()(calibrate)
 app.command()(sim_plc)
 app.command()(build)
 app.command("quantize")(quantize_model)
+app.command()(soak)
 
 
 @app.command()

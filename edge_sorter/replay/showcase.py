@@ -71,6 +71,7 @@ def run_showcase(
     changeable: bool = False,
     clock: FileClock | None = None,
     observers: tuple[Observer, ...] = (),
+    own_broker: bool = True,
 ) -> RunCounts:
     """Play a clip until `stopped()`, with the page.
 
@@ -82,6 +83,7 @@ def run_showcase(
         changeable: Whether the page may change that file.
         clock: For observers that want to know the time of the line.
         observers: Look on as well.
+        own_broker: Bring a broker along in this process; else the configuration's is used.
 
     Raises:
         EdgeSorterError: Anything that keeps it from running, such as an address in use.
@@ -93,9 +95,10 @@ def run_showcase(
     with ExitStack() as stack:
         server = stack.enter_context(open_http(service, status, page=page))
         console.print(f"The page: [bold]{server.url}[/]   [dim]Ctrl-C ends it[/]", highlight=False, soft_wrap=True)
-        broker = stack.enter_context(EmbeddedBroker())
-        plc = config.plc.model_copy(update={"host": broker.host, "port": broker.port, "protocol": "3.1.1"})
-        config = config.model_copy(update={"plc": plc})
+        if own_broker:
+            broker = stack.enter_context(EmbeddedBroker())
+            plc = config.plc.model_copy(update={"host": broker.host, "port": broker.port, "protocol": "3.1.1"})
+            config = config.model_copy(update={"plc": plc})
         return _play(
             config,
             stack,
