@@ -5,8 +5,10 @@ PY := $(VENV)/bin/python
 # numpy for Python 3.10 has other type stubs than the ones the code is written against
 TYPES = @if $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then $(PY) -m mypy; \
 	else echo "mypy: skipped on Python 3.10, whose numpy has older type stubs"; fi
-DEBIAN_PACKAGES := mosquitto mosquitto-clients systemd-container shellcheck chromium
+DEBIAN_PACKAGES := mosquitto mosquitto-clients systemd-container shellcheck chromium \
+	gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 DEBIAN_TOOLS := mosquitto mosquitto_sub systemd-nspawn shellcheck chromium
+GSTREAMER := import gi; gi.require_version('GstRtspServer', '1.0')
 
 .PHONY: help demo test check lint format system clean
 
@@ -49,7 +51,8 @@ format: $(VENV)/.dev  ## Format and fix imports
 	$(PY) -m ruff check --fix .
 
 system:  # Debian packages that tests use; without them those tests skip and say so
-	@(for tool in $(DEBIAN_TOOLS); do command -v $$tool >/dev/null || exit 1; done) || { \
+	@(for tool in $(DEBIAN_TOOLS); do command -v $$tool >/dev/null || exit 1; done; \
+		/usr/bin/python3 -c "$(GSTREAMER)" 2>/dev/null) || { \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(DEBIAN_PACKAGES) >/dev/null; \
 		else \

@@ -14,7 +14,7 @@ from edge_sorter.detect.manifest import Manifest, load_manifest
 from edge_sorter.errors import ConfigError, EdgeSorterError
 from edge_sorter.pipeline import line_of
 from edge_sorter.sort import load_plan
-from edge_sorter.video.capture import redacted
+from edge_sorter.video.network import redacted
 
 
 @dataclass

@@ -48,7 +48,7 @@ class VideoSection(Section):
     size_px: tuple[int, int] | None = Field(None, description="ask a USB camera for this width and height")
     max_width_px: int | None = Field(None, ge=32, description="scale wider pictures down while decoding")
     open_timeout_s: float = Field(10.0, gt=0, description="a camera that never answers fails after this")
-    reconnect_s: tuple[float, float] = Field((0.5, 10.0), description="first and longest wait between attempts")
+    reconnect_s: tuple[float, float] = Field((0.3, 1.5), description="first and longest wait between attempts")
     blind: BlindSection = BlindSection()
 
 

@@ -15,11 +15,14 @@ from edge_sorter.clock import Clock
 from edge_sorter.config import VideoSection
 from edge_sorter.errors import CameraError
 from edge_sorter.types import Blind, Frame
-from edge_sorter.video.capture import Connection, Grab, Lost, connect, redacted
+from edge_sorter.video.capture import Connection, Grab, connect
+from edge_sorter.video.network import Lost, Refused, redacted
 from edge_sorter.video.slot import NewestSlot
 from edge_sorter.video.source import ClosedAfterWith, Picture
 
 TICK_S = 0.05
+REFUSED_WAIT_S = 30.0
+"""Cameras lock an account after a few wrong passwords in a row."""
 
 Connect = Callable[[tuple[int, int] | None], Connection]
 """Opens the camera once, for pictures of the given size (None: the camera's own); raises Lost."""
@@ -124,19 +127,22 @@ class CameraSource(ClosedAfterWith):
     def _run(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._one_connection()
-                self._stopping.wait(self._backoff.next_s())
+                self._stopping.wait(self._one_connection())
         except BaseException as error:  # not swallowed: the consumer raises it
             self._failure = error
             self._slot.fail(error)
             self._answered.set()
 
-    def _one_connection(self) -> None:
+    def _one_connection(self) -> float:
+        """Use one connection until it is lost; return how long to wait before the next, in seconds."""
         try:
             connection = self._connect(self.size_px if self._connections else None)
+        except Refused as refused:
+            self._note_loss("does not let us in", refused)
+            return REFUSED_WAIT_S
         except Lost as lost:
             self._note_loss("does not answer", lost)
-            return
+            return self._backoff.next_s()
         delivered = False
         try:
             while not self._stopping.is_set():
@@ -153,6 +159,7 @@ class CameraSource(ClosedAfterWith):
             self._note_loss("was lost", lost)
         finally:
             connection.close()
+        return self._backoff.next_s()
 
     def _numbered(self, grab: Grab) -> Frame | None:
         self._index += 1

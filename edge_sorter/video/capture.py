@@ -20,18 +20,16 @@ from edge_sorter.config import VideoSection
 from edge_sorter.errors import CameraError
 from edge_sorter.types import Image
 from edge_sorter.video.lag import Lag
+from edge_sorter.video.network import Lost, knock, loss, stream_options
 from edge_sorter.video.picture import PictureMaker, scaled_size, upright_size
 
 BAD_PACKETS_IN_A_ROW = 100
-SILENT = "no answer in time"
+HEALED_NS = 10_000_000_000
+"""A damaged picture spoils all up to the next key frame; cameras that refresh bit by bit instead send none."""
 TRUE_STAMPS = ("rtsp", "mpegts")
 """Containers whose stamps come from the camera; MJPEG over HTTP, for one, only counts frames."""
 
 log = logging.getLogger(__name__)
-
-
-class Lost(Exception):
-    """The connection failed or ended; says why, without any password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +64,6 @@ class Connection(Protocol):
         """Let go of the camera."""
 
 
-def redacted(source: str) -> str:
-    """Return a source without the user name and password of its URL, for messages and logs."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "", source)
-
-
 class StreamConnection:
     """A network stream through PyAV.
 
@@ -93,15 +86,16 @@ class StreamConnection:
         self._clock = clock
         self._max_width_px = section.max_width_px
         self._stale_ns = stale_ns
+        knock(source)
         started_ns = clock.now_ns()
         try:
             self._container = av.open(
-                source, options=_stream_options(source), timeout=(section.open_timeout_s, self.READ_TIMEOUT_S)
+                source, options=stream_options(source), timeout=(section.open_timeout_s, self.READ_TIMEOUT_S)
             )
         except av.FFmpegError as error:
             # FFmpeg takes a handshake that it gave up for a malformed one.
             gave_up = clock.now_ns() - started_ns >= 0.9e9 * section.open_timeout_s
-            raise Lost(SILENT if gave_up else _said(error)) from error
+            raise loss(error, gave_up=gave_up) from error
         streams = self._container.streams.video
         if not streams:
             self._container.close()
@@ -115,6 +109,8 @@ class StreamConnection:
         self.fps = float(stream.average_rate) if stream.average_rate else None
         self._size_px = size_px
         self._maker: PictureMaker | None = None
+        self._damaged_ns: int | None = None
+        self._first = True
         self._grabs = self._run(stream)
 
     def grab(self) -> Grab:
@@ -124,7 +120,7 @@ class StreamConnection:
         except StopIteration:
             raise Lost("the stream ended") from None
         except av.FFmpegError as error:
-            raise Lost(_said(error)) from error
+            raise loss(error) from error
 
     def close(self) -> None:
         """Close the stream."""
@@ -141,6 +137,7 @@ class StreamConnection:
             except av.error.InvalidDataError:
                 frames = []
                 bad += 1
+                self._damaged_ns = arrived_ns
                 yield Grab(arrived_ns, None, "decode_error")
             for frame in frames:
                 bad = bad + 1 if frame.is_corrupt else 0
@@ -149,12 +146,15 @@ class StreamConnection:
                 raise Lost(f"{bad} damaged pictures in a row")
 
     def _judged(self, frame: Any, arrived_ns: int) -> Grab:
+        first, self._first = self._first, False
+        if self._lag is not None and frame.pts is None and first:
+            return Grab(arrived_ns, None, "stale")  # FFmpeg stamps only from the second on
         if self._lag is not None and frame.pts is not None:
             stamp_ns = round(frame.pts * frame.time_base * 1_000_000_000)
             age_ns = self._lag.age_ns(stamp_ns=stamp_ns, arrived_ns=arrived_ns)
             if age_ns is None or age_ns > self._stale_ns:
                 return Grab(arrived_ns, None, "stale")
-        if frame.is_corrupt:
+        if self._is_damaged(frame, arrived_ns):
             return Grab(arrived_ns, None, "decode_error")
         if self._maker is None:
             own_px = scaled_size(upright_size(frame), self._max_width_px)
@@ -162,6 +162,14 @@ class StreamConnection:
                 log.warning("the camera came back with %s px instead of %s px; scaled to fit", own_px, self._size_px)
             self._maker = PictureMaker(self._size_px or own_px)
         return Grab(arrived_ns, self._maker.bgr(frame))
+
+    def _is_damaged(self, frame: Any, arrived_ns: int) -> bool:
+        """Tell whether a picture is damaged, or built on one that is, of which FFmpeg says nothing: a ghost."""
+        if frame.is_corrupt:
+            self._damaged_ns = arrived_ns
+        elif frame.key_frame or (self._damaged_ns is not None and arrived_ns - self._damaged_ns > HEALED_NS):
+            self._damaged_ns = None
+        return self._damaged_ns is not None
 
 
 class DeviceConnection:
@@ -277,19 +285,3 @@ def _usb_properties(section: VideoSection) -> tuple[tuple[int, float], ...]:
     if section.fps is not None:
         wanted.append((cv2.CAP_PROP_FPS, section.fps))
     return tuple(wanted)
-
-
-def _stream_options(source: str) -> dict[str, str]:
-    options = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000", "probesize": "500000"}
-    if source.startswith(("rtsp://", "rtsps://")):
-        # TCP: a lost UDP packet smears the picture until the next key frame. Video only: with a second stream FFmpeg
-        # shifts the stamps when the first sender report arrives.
-        options |= {"rtsp_transport": "tcp", "allowed_media_types": "video", "max_delay": "0"}
-    return options
-
-
-def _said(error: Any) -> str:
-    """Return FFmpeg's words without the URL, which may hold a password."""
-    if isinstance(error, av.error.ExitError | TimeoutError):
-        return SILENT
-    return str(error.strerror or type(error).__name__)

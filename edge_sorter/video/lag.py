@@ -11,6 +11,8 @@ from __future__ import annotations
 WINDOW_NS = 10_000_000_000
 JUMP_NS = 10_000_000_000
 BURST_LIMIT_NS = 2_000_000_000
+PACED_FRAMES = 3
+"""In a row: a busy machine may well pause once while it takes a backlog."""
 
 
 class Lag:
@@ -18,13 +20,14 @@ class Lag:
 
     The smallest difference of the last two windows counts as prompt, so a camera clock that runs a little fast or
     slow is followed. The backlog that a server or a probing demuxer hands over first is recognised by its pace:
-    frames that arrive in less than half the time that lies between their stamps are history.
+    frames that arrive in less than half the time between their stamps are history, until a few in a row do not.
     """
 
     def __init__(self) -> None:
         self._last: tuple[int, int] | None = None
         self._first_arrival_ns = 0
         self._live = False
+        self._paced = 0
         self._window_start_ns = 0
         self._smallest: int | None = None
         self._smallest_before: int | None = None
@@ -48,7 +51,8 @@ class Lag:
             self._smallest = self._smallest_before = None
         if not self._live:
             waited_ns = arrived_ns - self._first_arrival_ns
-            self._live = 2 * gap_ns >= step_ns or waited_ns > BURST_LIMIT_NS
+            self._paced = self._paced + 1 if 2 * gap_ns >= step_ns else 0
+            self._live = self._paced >= PACED_FRAMES or waited_ns > BURST_LIMIT_NS
             if not self._live:
                 return None
         return self._late_by(arrived_ns - stamp_ns, arrived_ns)

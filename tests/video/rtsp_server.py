@@ -43,6 +43,7 @@ class RtspCamera:
     Attributes:
         held: While set, frames pile up unsent and then come all at once, as after a stalled network.
         silent: While set, frames are not made at all, but the connection stays.
+        torn: When set, the last part of the next key frame is lost.
         backlog: How many old frames a new client gets first, at once.
     """
 
@@ -51,6 +52,7 @@ class RtspCamera:
         self.backlog = backlog
         self.held = threading.Event()
         self.silent = threading.Event()
+        self.torn = threading.Event()
         self.stopping = threading.Event()
         self.sockets: set[socket.socket] = set()
         self._server = _Server(("127.0.0.1", port), _Client)
@@ -148,7 +150,13 @@ class _Client(socketserver.StreamRequestHandler):
         encoder = av.CodecContext.create("libx264", "w")
         encoder.width, encoder.height, encoder.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         encoder.time_base, encoder.framerate = Fraction(1, 25), Fraction(25)
-        encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "g": "10", "crf": "23"}
+        encoder.options = {
+            "preset": "ultrafast",
+            "tune": "zerolatency",
+            "g": "10",
+            "crf": "23",
+            "x264-params": "slices=4",
+        }
         packets = _Packets()
         waiting: list[bytes] = []
         start = time.monotonic() - camera.backlog * STEP_S
@@ -162,8 +170,12 @@ class _Client(socketserver.StreamRequestHandler):
                     frame.pts = number
                     stamp = 500_000 + round(number * STEP_S * 90_000)
                     for packet in encoder.encode(frame):
-                        waiting += packets.of(bytes(packet), stamp)
-                    if not camera.held.is_set():
+                        sent = packets.of(bytes(packet), stamp)
+                        if packet.is_keyframe and camera.torn.is_set():
+                            camera.torn.clear()
+                            sent = sent[:-1]
+                        waiting += sent
+                    if not camera.held.is_set() and number >= camera.backlog:
                         self._send(b"".join(waiting))
                         waiting.clear()
                 number += 1

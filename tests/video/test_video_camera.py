@@ -22,8 +22,9 @@ from edge_sorter.errors import CameraError
 from edge_sorter.types import Blind, Frame
 from edge_sorter.video import ListSource, open_source
 from edge_sorter.video.camera import Backoff, CameraSource
-from edge_sorter.video.capture import DeviceConnection, Grab, Lost, redacted, refuse_gstreamer_if_absent
+from edge_sorter.video.capture import DeviceConnection, Grab, refuse_gstreamer_if_absent
 from edge_sorter.video.lag import Lag
+from edge_sorter.video.network import Lost, redacted
 from edge_sorter.video.slot import NewestSlot
 
 MS = 1_000_000
@@ -256,12 +257,14 @@ def ages(rows):
     return [lag.age_ns(stamp_ns=stamp * MS, arrived_ns=arrived * MS) for stamp, arrived in rows]
 
 
-def test_the_backlog_of_a_new_connection_is_recognised_by_its_pace():
-    backlog = [(stamp, stamp // 40) for stamp in range(0, 400, 40)]
-    live = [(stamp, 10 + stamp - 400 + 40) for stamp in range(400, 600, 40)]
+@pytest.mark.parametrize("pauses", [(), (3,), (2, 7)])
+def test_the_backlog_of_a_new_connection_is_recognised_by_its_pace(pauses):
+    held_up = [30 * sum(number > pause for pause in pauses) for number in range(10)]
+    backlog = [(40 * number, number + held_up[number]) for number in range(10)]
+    live = [(stamp, held_up[-1] + 10 + stamp - 400 + 40) for stamp in range(400, 800, 40)]
     found = ages(backlog + live)
-    assert found[:10] == [None] * 10
-    assert all(age == 0 for age in found[10:])
+    assert found[:12] == [None] * 12
+    assert all(age == 0 for age in found[12:])
 
 
 def test_frames_held_up_by_the_network_show_their_age():
@@ -370,8 +373,7 @@ def test_rtsp_silence_on_an_open_connection_ends_in_a_new_one():
         watch(source, until=is_blind)
         time.sleep(2.6)  # the read times out after 1 s, once more after FFmpeg gave out what it had kept
         camera.silent.clear()
-        watch(source, until=is_frame)
-        assert source.reconnects == 1
+        watch(source, until=lambda picture: is_frame(picture) and source.reconnects == 1)
 
 
 def test_rtsp_frames_held_up_by_the_network_are_not_taken_for_new():
@@ -386,6 +388,16 @@ def test_rtsp_frames_held_up_by_the_network_are_not_taken_for_new():
         assert source.drops["stale"] >= 5
         shown = [number_in(picture.image) for picture in last if is_frame(picture)] or [0]
         assert number_in(after.image) > max(shown) + 5
+
+
+def test_rtsp_pictures_built_on_a_damaged_one_are_not_shown():
+    with RtspCamera() as camera, open_source(rtsp(camera.url), clock=SystemClock()) as source:
+        watch(source, until=is_frame)
+        before = source.drops["decode_error"]
+        camera.torn.set()
+        watch(source, until=lambda _: source.drops["decode_error"] > before)
+        watch(source, until=is_frame)
+        assert source.drops["decode_error"] >= before + 5, "nine pictures are built on each key frame"
 
 
 def test_rtsp_backlog_of_a_new_connection_is_thrown_away():
