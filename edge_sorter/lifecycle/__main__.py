@@ -25,6 +25,8 @@ import typer
 
 from edge_sorter.errors import EdgeSorterError, ModelError
 from edge_sorter.lifecycle.quantize.commands import quantize_model
+from edge_sorter.lifecycle.evaluation.command import evaluate
+from edge_sorter.lifecycle.explanation.command import explain
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Make and measure detection models.")
 data_app = typer.Typer(no_args_is_help=True, help="Assemble data sets.")
@@ -171,39 +173,8 @@ def golden_pictures(
     _print(str(write_golden(model, also=also, clip=clip, count=count)))
 
 
-@app.command("evaluate")
-def evaluate_model(
-    model: Annotated[Path, typer.Option(help="ONNX file with a manifest")],
-    images: Annotated[Path, typer.Option(help="Folder of images")],
-    labels: Annotated[Path, typer.Option(help="Folder of YOLO label files")],
-    classes: Annotated[
-        str, typer.Option(help="Their class ids to our names, e.g. '0=sack' or '0=carton,1=polybag'")
-    ] = "",
-    any_class: Annotated[bool, typer.Option(help="Score positions only")] = False,
-    engine: Annotated[str, typer.Option(help="auto, openvino, onnxruntime, tensorrt")] = "auto",
-    input_px: Annotated[str, typer.Option(help="Input size as WIDTHxHEIGHT; default: the manifest's")] = "",
-    threads: Annotated[int, typer.Option(help="CPU threads of the engine; 0 lets it choose")] = 0,
-    record: Annotated[str, typer.Option(help="Write the figures into the manifest under this name")] = "",
-) -> None:
-    """Measure mAP through the shipped detector; prints JSON."""
-    from edge_sorter.lifecycle import manifest
-    from edge_sorter.lifecycle.evaluate import detector_for, evaluate
-
-    content = manifest.load(model)
-    names: list[str] = content["classes"]
-    score = evaluate(
-        detector_for(model, engine=engine, input_px=_size(input_px), threads=threads),
-        images,
-        labels,
-        classes=names,
-        class_map=_class_map(classes, names),
-        any_class=any_class,
-        on_progress=_progress("image"),
-    )
-    if record:
-        content["metrics"][record] = score.record()
-        manifest.save(model, content)
-    _print(json.dumps(asdict(score), indent=2))
+app.command("evaluate")(evaluate)
+app.command("explain")(explain)
 
 
 @app.command("peer")
@@ -246,27 +217,6 @@ def _recipe_changes(pairs: list[str], fields: dict[str, Any]) -> dict[str, Any]:
         except ValueError as error:
             raise ModelError(f"--set '{pair}': '{text}' is no {type(fields[name]).__name__}.") from error
     return changes
-
-
-def _class_map(text: str, names: list[str]) -> dict[int, int] | None:
-    if not text:
-        return None
-    mapped = {}
-    for pair in text.split(","):
-        theirs, _, ours = pair.partition("=")
-        if not theirs.strip().isdigit() or ours.strip() not in names:
-            raise ModelError(f"--classes '{pair}' is not ID=NAME with NAME one of: {', '.join(names)}.")
-        mapped[int(theirs)] = names.index(ours.strip())
-    return mapped
-
-
-def _size(text: str) -> tuple[int, int] | None:
-    if not text:
-        return None
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise ModelError(f"--input-px '{text}' is not WIDTHxHEIGHT, e.g. 640x384.")
-    return int(width), int(height)
 
 
 def _command() -> str:
