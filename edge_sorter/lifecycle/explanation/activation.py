@@ -139,5 +139,6 @@ def to_picture(cells: FloatArray, *, letterbox: Letterbox, size_px: tuple[int, i
     x1, y1, x2, y2 = letterbox.to_image(np.concatenate((middle - 0.5, middle + 0.5))[None].astype(np.float32))[0]
     scale = np.array([x2 - x1, y2 - y1], np.float64)
     shift = np.array([x1, y1]) - (middle - 0.5) * scale
+    shift += 0.5 * scale - 0.5  # boxes count from a pixel's corner, warpAffine from its middle
     where = np.array([[scale[0], 0, shift[0]], [0, scale[1], shift[1]]])
     return np.asarray(cv2.warpAffine(over_input, where, (width, height)), np.float32)

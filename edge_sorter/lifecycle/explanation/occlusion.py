@@ -25,6 +25,10 @@ CELLS = 12
 """Cells along the longer side of the masked window."""
 KEPT = 0.5
 """Share of the cells that stay uncovered."""
+SURE = 2.0
+"""Standard errors of a pixel's value that are taken for chance and left out."""
+
+ROUNDING = 1e-6
 
 Detect = Callable[[Image], Detections]
 
@@ -65,7 +69,7 @@ def occlusion(
     x1, y1, x2, y2 = _window(target, picture)
     height, width = y2 - y1, x2 - x1
     weighted, covered = np.zeros((height, width), np.float64), np.zeros((height, width), np.float64)
-    total = 0.0
+    lefts = []
     for number in range(masks):
         mask = _mask(rng, height=height, width=width)
         shown = picture.copy()
@@ -74,11 +78,12 @@ def occlusion(
         left = _left(detect(shown), target)
         weighted += left * mask
         covered += mask
-        total += left
+        lefts.append(left)
         on_progress(number + 1)
-    local = weighted / np.maximum(covered, 1e-6) - total / masks  # what seeing this pixel adds
+    local = weighted / np.maximum(covered, 1e-6) - np.mean(lefts)  # what seeing this pixel adds
+    chance = SURE * float(np.std(lefts)) * np.sqrt((1 - KEPT) / (KEPT * masks))
     heat = np.zeros(picture.shape[:2], np.float32)
-    heat[y1:y2, x1:x2] = np.clip(local, 0, None)
+    heat[y1:y2, x1:x2] = np.clip(local - max(chance, ROUNDING), 0, None)
     return scaled(heat, target)
 
 
