@@ -19,9 +19,9 @@ from edge_sorter.accept import accept
 from edge_sorter.build import build
 from edge_sorter.errors import EdgeSorterError
 from edge_sorter.lifecycle.dataset.commands import app as dataset_app
-from edge_sorter.lifecycle.quantize.commands import quantize_model
 from edge_sorter.lifecycle.evaluation.command import evaluate
 from edge_sorter.lifecycle.explanation.command import explain
+from edge_sorter.lifecycle.quantize.commands import quantize_model
 from edge_sorter.plan_command import app as plan_app
 from edge_sorter.plc.commands import schemas
 from edge_sorter.plc.gateway.commands import app as gateway_app

@@ -24,9 +24,9 @@ from typing import Annotated, Any
 import typer
 
 from edge_sorter.errors import EdgeSorterError, ModelError
-from edge_sorter.lifecycle.quantize.commands import quantize_model
 from edge_sorter.lifecycle.evaluation.command import evaluate
 from edge_sorter.lifecycle.explanation.command import explain
+from edge_sorter.lifecycle.quantize.commands import quantize_model
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Make and measure detection models.")
 data_app = typer.Typer(no_args_is_help=True, help="Assemble data sets.")
