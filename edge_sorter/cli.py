@@ -22,6 +22,7 @@ from edge_sorter.lifecycle.dataset.commands import app as dataset_app
 from edge_sorter.lifecycle.evaluation.command import evaluate
 from edge_sorter.lifecycle.explanation.command import explain
 from edge_sorter.lifecycle.quantize.commands import quantize_model
+from edge_sorter.lifecycle.train_commands import distill_model, export_model, train_model
 from edge_sorter.plan_command import app as plan_app
 from edge_sorter.plc.commands import schemas
 from edge_sorter.plc.gateway.commands import app as gateway_app
@@ -230,6 +231,9 @@ app.command("quantize")(quantize_model)
 app.command()(soak)
 app.command()(evaluate)
 app.command()(explain)
+app.command("train")(train_model)
+app.command("distill")(distill_model)
+app.command("export")(export_model)
 
 
 @app.command()

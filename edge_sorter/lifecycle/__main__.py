@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 import sys
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +25,7 @@ from edge_sorter.errors import EdgeSorterError, ModelError
 from edge_sorter.lifecycle.evaluation.command import evaluate
 from edge_sorter.lifecycle.explanation.command import explain
 from edge_sorter.lifecycle.quantize.commands import quantize_model
+from edge_sorter.lifecycle.train_commands import command_line, distill_model, export_model, train_model
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Make and measure detection models.")
 data_app = typer.Typer(no_args_is_help=True, help="Assemble data sets.")
@@ -65,49 +64,10 @@ def build_data(
     _print(f"{record['images_per_epoch']} images an epoch, sha256 {record['sha256'][:12]}, {path}")
 
 
-@app.command("train")
-def train_model(
-    data: Annotated[Path, typer.Option(help="data.yaml of `data build`")],
-    out: Annotated[Path, typer.Option(help="Run folder to create")],
-    weights: Annotated[
-        Path | None, typer.Option(help="Our own checkpoint to start from; default: from scratch")
-    ] = None,
-    model: Annotated[str, typer.Option(help="Architecture yaml of ultralytics")] = "yolo26n.yaml",
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
-    hours: Annotated[float | None, typer.Option(help="Train this long instead of a number of epochs")] = None,
-    imgsz: Annotated[int | None, typer.Option(min=64, help="Longer side in px, a multiple of 32")] = None,
-    batch: Annotated[int | None, typer.Option(min=2)] = None,
-    seed: Annotated[int | None, typer.Option()] = None,
-    also: Annotated[list[str], typer.Option("--set", help="Any other field of the recipe, e.g. lr0=0.001")] = [],  # noqa: B006
-    resume: Annotated[bool, typer.Option(help="Continue an interrupted run in --out")] = False,
-    threads: Annotated[int, typer.Option(help="CPU threads; more than there are free cores is slower, not faster")] = 1,
-    loaders: Annotated[int, typer.Option(help="Processes that prepare images")] = 1,
-    validate: Annotated[bool, typer.Option(help="Measure after every epoch")] = True,
-    bf16: Annotated[bool, typer.Option(help="bfloat16 arithmetic; turn off on CPUs without it")] = True,
-) -> None:
-    """Train a detector and leave RUN/weights/last.pt and RUN/training.json."""
-    from edge_sorter.lifecycle.recipe import Recipe
-    from edge_sorter.lifecycle.train import train
-
-    wanted = {"epochs": epochs, "hours": hours, "imgsz": imgsz, "batch": batch, "seed": seed}
-    if imgsz is not None and imgsz % 32:
-        raise ModelError(f"--imgsz {imgsz} is not a multiple of 32; try {round(imgsz / 32) * 32}.")
-    changes: dict[str, Any] = {key: value for key, value in wanted.items() if value is not None}
-    changes |= _recipe_changes(also, asdict(Recipe()))
-    last = train(
-        data,
-        out,
-        recipe=replace(Recipe(), **changes),
-        weights=weights,
-        model=model,
-        resume=resume,
-        threads=threads,
-        loaders=loaders,
-        bf16=bf16,
-        validate=validate,
-        command=_command(),
-    )
-    _print(f"{last}\nNext: python -m edge_sorter.lifecycle export --checkpoint {last} --out weights/NAME.onnx")
+app.command("train")(train_model)
+app.command("distill")(distill_model)
+app.command("export")(export_model)
+app.command("quantize")(quantize_model)
 
 
 @app.command("restore")
@@ -126,38 +86,9 @@ def restore_checkpoint(
     chosen = calibration.choose(calibration.look_at(calibration.training_pictures(data)), images)
     pictures = calibration.tensors([look.path for look in chosen], size_px=size_px)
     count = restore(model, out, pictures=pictures)
-    record = {"command": _command(), "started_from": content["training"], "restored_from_sha256": content["sha256"]}
+    record = {"command": command_line(), "started_from": content["training"], "restored_from_sha256": content["sha256"]}
     (out.parent.parent / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     _print(f"{out}, statistics of {count} images\nNext: python -m edge_sorter.lifecycle train --weights {out} ...")
-
-
-@app.command("export")
-def export_model(
-    checkpoint: Annotated[Path, typer.Option(help="RUN/weights/last.pt")],
-    out: Annotated[Path, typer.Option(help="ONNX file to write; its manifest goes beside it")],
-    width: Annotated[int, typer.Option(help="Default input width in px")] = 640,
-    height: Annotated[int, typer.Option(help="Default input height in px")] = 384,
-    confidence: Annotated[float | None, typer.Option(help="Recommended threshold, from evaluation")] = None,
-) -> None:
-    """Write the float ONNX model and its manifest."""
-    from edge_sorter.lifecycle import manifest
-    from edge_sorter.lifecycle.export import export
-
-    training = manifest.training_facts(checkpoint.parent.parent)
-    facts = export(checkpoint, out, width_px=width, height_px=height)
-    path = manifest.write(
-        out,
-        classes=facts["classes"],
-        precision="float32",
-        training=training,
-        width_px=width,
-        height_px=height,
-        confidence=manifest.DEFAULT_CONFIDENCE if confidence is None else confidence,
-    )
-    _print(f"{out} ({out.stat().st_size / 1e6:.1f} MB)\n{path}")
-
-
-app.command("quantize")(quantize_model)
 
 
 @app.command("golden")
@@ -204,23 +135,6 @@ def main() -> None:
     except EdgeSorterError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
-
-
-def _recipe_changes(pairs: list[str], fields: dict[str, Any]) -> dict[str, Any]:
-    changes = {}
-    for pair in pairs:
-        name, _, text = pair.partition("=")
-        if name not in fields:
-            raise ModelError(f"--set '{pair}': the recipe has no '{name}'. It has: {', '.join(fields)}.")
-        try:
-            changes[name] = type(fields[name])(text)
-        except ValueError as error:
-            raise ModelError(f"--set '{pair}': '{text}' is no {type(fields[name]).__name__}.") from error
-    return changes
-
-
-def _command() -> str:
-    return "python -m edge_sorter.lifecycle " + shlex.join(sys.argv[1:])
 
 
 def _progress(unit: str) -> Any:

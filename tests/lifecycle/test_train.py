@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from edge_sorter.errors import ModelError
-from edge_sorter.lifecycle.train import train
+from edge_sorter.lifecycle.__main__ import app
+from edge_sorter.lifecycle.train import Means, launch_command, resume, train
 
 MISSING = [name for name in ("torch", "ultralytics", "onnx") if importlib.util.find_spec(name) is None]
 
@@ -27,7 +28,7 @@ def lifecycle(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_importing_the_room_loads_no_training_package() -> None:
-    modules = "data, train, export, quantize, evaluate, manifest, calibration, __main__"
+    modules = "data, train, training_data, augment, export, quantize, evaluate, manifest, calibration, __main__"
     heavy = "{'torch', 'ultralytics', 'onnx'}"
     code = f"import sys; from edge_sorter.lifecycle import {modules}; print(sorted(set(sys.modules) & {heavy}))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -41,15 +42,31 @@ def test_importing_the_room_loads_no_training_package() -> None:
         (("train", "--data", "none.yaml", "--out", "run", "--imgsz", "100"), "try 96"),
         (("train", "--data", "none.yaml", "--out", "run", "--set", "speed=3"), "no 'speed'"),
         (("train", "--data", "none.yaml", "--out", "run", "--set", "lr0=fast"), "no float"),
+        (("train", "--out", "run"), "Give --data"),
+        (("train", "--out", "run", "--resume", "--epochs", "3"), "continues as the run was begun"),
+        (("train", "--out", "run", "--resume"), "Nothing to resume"),
+        (("train", "--data", "d.yaml", "--out", "run", "--task", "guess"), "none of detect"),
+        (("train", "--data", "d.yaml", "--out", "run", "--unfreeze", "3=0"), "freeze fewer"),
+        (("train", "--data", "d.yaml", "--out", "run", "--exposure-ms", "2"), "needs all three"),
+        (("distill", "--data", "d.yaml", "--out", "run"), "needs --teacher"),
         (("export", "--checkpoint", "run/weights/last.pt", "--out", "m.onnx"), "training.json"),
         (("quantize", "--model", "m.onnx", "--data", "d.yaml", "--out", "q.onnx"), "no manifest"),
         (("data", "build", "--out", "d", "--sacks", "nowhere"), "No such folder"),
     ],
 )
-def test_mistakes_end_in_one_message_and_their_exit_code(tmp_path: Path, args: tuple[str, ...], says: str) -> None:
-    result = lifecycle(*args, cwd=tmp_path)
+def test_mistakes_end_in_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError) as caught:
+        app(list(args), standalone_mode=False)
+    assert says in str(caught.value)
+
+
+def test_a_mistake_ends_with_its_exit_code_and_no_traceback(tmp_path: Path) -> None:
+    result = lifecycle("train", "--out", "run", "--resume", cwd=tmp_path)
     assert result.returncode == ModelError.exit_code
-    assert says in result.stderr
+    assert result.stderr.startswith("error: Nothing to resume")
     assert "Traceback" not in result.stderr
 
 
@@ -61,7 +78,16 @@ def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="--resume"):
         train(data, tmp_path / "run")
     with pytest.raises(ModelError, match="Nothing to resume"):
-        train(data, tmp_path / "other", resume=True)
+        resume(tmp_path / "other")
+
+
+def test_several_gpus_get_a_process_each_that_resumes_the_recorded_run() -> None:
+    command = launch_command(Path("run"), "0,1,3", Means(threads=2, bf16=False))
+    assert command[command.index("--nproc_per_node") + 1] == "3"
+    assert command[command.index("edge_sorter.lifecycle") :] == [
+        *("edge_sorter.lifecycle", "train", "--resume", "--out", "run", "--device", "0,1,3"),
+        *("--threads", "2", "--loaders", "1", "--no-bf16"),
+    ]
 
 
 @pytest.mark.slow

@@ -1,0 +1,173 @@
+"""Real training on a handful of pictures: killed and resumed, disk full, every task. It must run, not learn much."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_sorter.errors import ModelError
+from tests.lifecycle.training_sets import attribute_set, collage_set
+
+torch = pytest.importorskip("torch", reason="torch is not installed (extra: train)")
+pytest.importorskip("ultralytics", reason="ultralytics is not installed (extra: train)")
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ("--imgsz", "64", "--batch", "4", "--no-bf16", "--device", "cpu")
+# A stage of freezing, camera effects and weights, so that resuming has to bring all of them back.
+RUN = ("--epochs", "3", "--freeze", "10", "--unfreeze", "1=4", "--set", "noise=5", "--set", "class_weight=0.5")
+LIMIT_S = 600
+
+
+def started(*args: str, cwd: Path, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(cwd), "OMP_NUM_THREADS": "1"}
+    command = [*prefix, sys.executable, "-m", "edge_sorter", *args]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def edge_sorter(*args: str, cwd: Path, code: int = 0, prefix: tuple[str, ...] = ()) -> str:
+    process = started(*args, cwd=cwd, prefix=prefix)
+    try:
+        output, _ = process.communicate(timeout=LIMIT_S)
+    finally:
+        process.kill()
+    assert process.returncode == code, output[-3000:]
+    return output
+
+
+def weights(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=False)["model"].state_dict()
+
+
+def same(one: Path, other: Path) -> bool:
+    first, second = weights(one), weights(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def figures(run: Path) -> list[list[str]]:
+    with (run / "results.csv").open() as file:
+        return [[text for name, text in row.items() if name != "seconds"] for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a data set and a whole run of three epochs."""
+    path = tmp_path_factory.mktemp("training")
+    collage_set(path / "set")
+    edge_sorter("train", "--data", "set/data.yaml", "--out", "whole", *TINY, *RUN, cwd=path)
+    return path
+
+
+def test_a_killed_run_goes_on_and_ends_as_it_would_have(place: Path) -> None:
+    process = started("train", "--data", "set/data.yaml", "--out", "killed", *TINY, *RUN, cwd=place)
+    state = place / "killed" / "weights" / "resume.pt"
+    give_up = time.monotonic() + LIMIT_S
+    try:
+        while not state.is_file():
+            assert process.poll() is None, process.communicate()[0][-3000:]
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert json.loads((place / "killed" / "training.json").read_text())["status"] == "started"
+    assert torch.load(state, weights_only=True)["epoch"] < 2
+    edge_sorter("train", "--resume", "--out", "killed", "--device", "cpu", "--no-bf16", cwd=place)
+    assert figures(place / "killed") == figures(place / "whole")
+    assert same(place / "killed/weights/last.pt", place / "whole/weights/last.pt")
+    assert same(place / "killed/weights/best.pt", place / "whole/weights/best.pt")
+
+
+def test_frozen_layers_keep_their_weights_until_they_thaw(place: Path) -> None:
+    """Stage two leaves layers 0 to 3 as they were drawn; the others have moved."""
+    from ultralytics.nn.tasks import DetectionModel
+
+    state = torch.load(place / "whole/weights/resume.pt", weights_only=True)
+    optimizer = state["optimizer"]["state"]
+    names = [name for name, _ in DetectionModel("yolo26n.yaml", nc=5, verbose=False).named_parameters()]
+    assert 0 < len(optimizer) < len(names)  # Adam has met only what was ever thawed
+    frozen = sum(name.startswith(("model.0.", "model.1.", "model.2.", "model.3.")) for name in names)
+    assert len(optimizer) == len(names) - frozen
+
+
+def test_the_record_tells_everything_that_made_the_run(place: Path) -> None:
+    record = json.loads((place / "whole/training.json").read_text())
+    assert record["status"] == "finished"
+    assert record["epochs_done"] == 3
+    assert "--freeze 10" in record["command"]
+    assert record["plan"]["frozen"] == [[0, 10], [1, 4]]
+    assert len(record["examined"]["sha256"]) == 64
+    assert record["packages"]["torch"]
+    assert (place / "whole/curves.png").read_bytes().startswith(b"\x89PNG")
+    card = (place / "whole/card.md").read_text()
+    assert record["examined"]["sha256"] in card
+    assert "Only 4 pictures to measure on" in card
+
+
+def test_nothing_is_written_into_the_data_set(place: Path) -> None:
+    kinds = {path.suffix for path in (place / "set").rglob("*") if path.is_file()}
+    assert kinds == {".jpg", ".txt", ".yaml"}
+
+
+def test_a_finished_run_is_not_resumed_and_changed_data_neither(place: Path) -> None:
+    from edge_sorter.lifecycle.train import resume
+
+    with pytest.raises(ModelError, match="is finished"):
+        resume(place / "whole")
+    other = place / "other"
+    (other / "weights").mkdir(parents=True)
+    record = json.loads((place / "whole/training.json").read_text())
+    record["status"], record["examined"]["sha256"] = "started", "0" * 64
+    (other / "training.json").write_text(json.dumps(record))
+    (other / "data.yaml").write_text((place / "whole/data.yaml").read_text())
+    with pytest.raises(ModelError, match="changed since"):
+        resume(other)
+
+
+def test_a_full_disk_stops_with_one_sentence_and_keeps_what_was_there(place: Path) -> None:
+    """The limit lies between a checkpoint (10 MB) and the state (40 MB): the disk fills up while saving."""
+    limit = ("prlimit", "--fsize=20000000", "--")
+    args = ("train", "--data", "set/data.yaml", "--out", "full", *TINY, "--epochs", "1", "--set", "seed=3")
+    output = edge_sorter(*args, cwd=place, code=ModelError.exit_code, prefix=limit)
+    assert "The disk is full" in output
+    assert "Traceback" not in output
+    left = {path.name for path in (place / "full/weights").iterdir()}
+    assert left <= {"last.pt", "best.pt"}
+    assert weights(place / "full/weights/last.pt")
+    edge_sorter("train", "--resume", "--out", "full", "--device", "cpu", "--no-bf16", cwd=place)
+    assert json.loads((place / "full/training.json").read_text())["epochs_done"] == 1
+
+
+def test_attributes_are_learned_several_at_once(tmp_path: Path) -> None:
+    attribute_set(tmp_path / "set")
+    args = ("train", "--task", "classify", "--data", "set/data.yaml", "--out", "run", "--imgsz", "64", "--batch", "6")
+    edge_sorter(*args, "--epochs", "8", "--no-bf16", "--device", "cpu", "--loaders", "0", cwd=tmp_path)
+    with (tmp_path / "run/results.csv").open() as file:
+        losses = [float(row["train/loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] < 0.8 * losses[0]
+    record = json.loads((tmp_path / "run/training.json").read_text())
+    assert set(record["thresholds"]) == {"damaged", "label_present"}
+    head = list(weights(tmp_path / "run/weights/best.pt"))[-1]
+    assert weights(tmp_path / "run/weights/best.pt")[head].shape[0] == 2
+
+
+@pytest.mark.parametrize(("task", "form"), [("segment", "polygon"), ("obb", "corners")])
+def test_outlines_and_turned_boxes_train_through_the_same_command(tmp_path: Path, task: str, form: str) -> None:
+    collage_set(tmp_path / "set", train=4, valid=2, form=form)
+    args = ("train", "--task", task, "--data", "set/data.yaml", "--out", "run", "--epochs", "1", "--loaders", "0")
+    edge_sorter(*args, *TINY, cwd=tmp_path)
+    record = json.loads((tmp_path / "run/training.json").read_text())
+    assert (record["task"], record["epochs_done"]) == (task, 1)
