@@ -29,6 +29,7 @@ from edge_sorter.plc.gateway.commands import app as gateway_app
 from edge_sorter.replay.soak_command import soak
 from edge_sorter.service.calibrate_command import calibrate
 from edge_sorter.service.command import doctor
+from edge_sorter.service.evidence_command import app as evidence_app
 from edge_sorter.service.logs import LogFormat
 from edge_sorter.service.logs import set_up as set_up_logs
 from edge_sorter.sim.twin.command import sim_plc
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 
 app.add_typer(dataset_app, name="dataset")
+app.add_typer(evidence_app, name="evidence")
 app.add_typer(gateway_app, name="gateway")
 app.add_typer(plan_app, name="plan")
 
@@ -186,11 +188,13 @@ def replay(
 
 
 def _replay_journal(settings: Any, path: Path, out: Path | None, *, as_json: bool) -> None:
+    from edge_sorter.journal import Journal, decided_by
     from edge_sorter.replay import replay_journal
 
     decisions, differ = replay_journal(settings, path, out_dir=out)
+    models = decided_by(Journal(path))
     if as_json:
-        sys.stdout.write(json.dumps({"decisions": decisions, "differ": differ}) + "\n")
+        sys.stdout.write(json.dumps({"decisions": decisions, "differ": differ, "models": models}) + "\n")
     else:
         same = (
             "all byte-identical to the recorded ones"
@@ -198,6 +202,9 @@ def _replay_journal(settings: Any, path: Path, out: Path | None, *, as_json: boo
             else f"[red]{differ} differ from the recorded ones[/]"
         )
         Console().print(f"{decisions} decisions made again from {path.name}: {same}")
+        if len(models) > 1:
+            for model, count in models.items():
+                Console(soft_wrap=True).print(f"  {count} seen by {escape(model)}", highlight=False)
     raise typer.Exit(1 if differ else 0)
 
 

@@ -52,6 +52,19 @@ class VideoSection(Section):
     blind: BlindSection = BlindSection()
 
 
+class SwapSection(Section):
+    """How another model takes over while the line runs (`reload`, or the command `model`)."""
+
+    wait_s: float = Field(
+        10.0, ge=0, description="wait so long for a moment without undecided parcels; then it takes over between them"
+    )
+    probation_s: float = Field(60.0, ge=0, description="the new model is watched for at least so long, and")
+    probation_parcels: int = Field(20, ge=0, description="until it has decided so many parcels")
+    most_different: Fraction = Field(
+        0.1, description="share of boxes missed, invented or of another class, against the old model, that is too much"
+    )
+
+
 class DetectSection(Section):
     """Which model looks at the picture, where, and with which engine."""
 
@@ -68,6 +81,7 @@ class DetectSection(Section):
     )
     mask: tuple[FractionPoint, ...] = Field((), description="polygon; a box whose centre is outside is ignored")
     iou: Fraction = Field(0.6, description="non-maximum suppression threshold, for models that need it")
+    swap: SwapSection = SwapSection()
 
     @field_validator("crop")
     @classmethod
@@ -311,6 +325,28 @@ class JournalSection(Section):
     max_mb: float = Field(512.0, gt=0, description="a larger journal is rotated once to <path>.1")
 
 
+class EvidenceSection(Section):
+    """What is kept of exceptions: a short blurred clip and a record, for some days; costs no decision any time."""
+
+    path: Path | None = Field(
+        None, description="folder; default: `evidence` in $STATE_DIRECTORY of the service, else nothing is kept"
+    )
+    on: tuple[Literal["no_read", "low_conf", "late", "missort", "mark"], ...] = Field(
+        ("no_read", "low_conf", "late", "missort", "mark"), description="what is worth keeping; mark: a person says so"
+    )
+    before_s: float = Field(2.0, ge=0, le=30, description="the clip begins so long before the decision")
+    after_s: float = Field(1.0, ge=0, le=30, description="and ends so long after it")
+    fps: float = Field(10.0, gt=0, le=60, description="pictures a second in the clip")
+    width_px: int = Field(640, ge=64, le=4096, description="width of the clip; less is also harder to read")
+    buffer_s: float = Field(30.0, gt=0, le=600, description="kept in memory (at most 48 MB), for what is told later")
+    blur: Literal["parcels", "off"] = Field(
+        "parcels", description="parcels: what lies inside a parcel's box is a coarse mosaic, whatever is printed there"
+    )
+    retention_h: float = Field(72.0, gt=0, description="older evidence is removed")
+    max_mb: float = Field(2000.0, gt=0, description="more than this, and the oldest is removed")
+    per_hour: int = Field(60, ge=1, description="most pieces an hour, marks not counted; the rest is only counted")
+
+
 class ServiceTlsSection(Section):
     """Transport security of our own HTTP server."""
 
@@ -375,6 +411,7 @@ class Config(Section):
     sort: SortSection
     plc: PlcSection = PlcSection()
     journal: JournalSection = JournalSection()
+    evidence: EvidenceSection = EvidenceSection()
     service: ServiceSection = ServiceSection()
 
     @property
@@ -437,6 +474,7 @@ def _resolve(config: Config, base: Path) -> Config:
             "detect": config.detect.model_copy(update={"model": at(config.detect.model)}),
             "belt": config.belt.model_copy(update={"calibration": at(config.belt.calibration), "encoder": encoder}),
             "sort": config.sort.model_copy(update={"plan": at(config.sort.plan)}),
+            "evidence": config.evidence.model_copy(update={"path": at(config.evidence.path)}),
             "journal": config.journal.model_copy(update={"path": at(config.journal.path)}),
             "plc": config.plc.model_copy(
                 update={

@@ -18,6 +18,7 @@ from edge_sorter.events import (
     LaneStatus,
     LineEvent,
     LineReport,
+    ModelInUse,
     PlanOffer,
     PlcItem,
     ScannerRead,
@@ -35,6 +36,7 @@ KINDS: dict[str, type[LineEvent]] = {
     "flush": Flush,
     "wall": WallTime,
     "limits": Thresholds,
+    "model": ModelInUse,
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
 

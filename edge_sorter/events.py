@@ -164,5 +164,37 @@ class Thresholds:
     min_class_confidence: float
 
 
-LineEvent = EncoderCount | PlcItem | LaneReport | LineReport | ScannerRead | PlanOffer | Flush | WallTime | Thresholds
+@dataclass(frozen=True, slots=True)
+class ModelInUse:
+    """From the next frame on another model, or another engine, finds the parcels.
+
+    Attributes:
+        at_ns: Time of the change.
+        model: "<name>#<start of its sha256>", as messages name it.
+        sha256: Of the model's file.
+        engine: Model, engine, arithmetic and device, for humans.
+        confidence: Detections from here on may start tracks.
+        why: What made it so.
+    """
+
+    at_ns: int
+    model: str
+    sha256: str
+    engine: str
+    confidence: float
+    why: str
+
+
+LineEvent = (
+    EncoderCount
+    | PlcItem
+    | LaneReport
+    | LineReport
+    | ScannerRead
+    | PlanOffer
+    | Flush
+    | WallTime
+    | Thresholds
+    | ModelInUse
+)
 """Everything that may reach the pipeline besides frames."""

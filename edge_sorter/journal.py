@@ -21,7 +21,7 @@ import numpy as np
 
 from edge_sorter.errors import JournalError
 from edge_sorter.event_record import event_from, event_record
-from edge_sorter.events import LineEvent
+from edge_sorter.events import LineEvent, ModelInUse
 from edge_sorter.types import CodeRead, Detections, SortDecision, Step
 
 SCHEMA = "edge_sorter.journal/1"
@@ -135,7 +135,7 @@ class JournalWriter:
 
     def __init__(self, path: Path, *, header: dict[str, Any], max_bytes: int | None = None) -> None:
         self.path = path
-        self._header = dump_line({"schema": SCHEMA, **header})
+        self._header = {"schema": SCHEMA, **header}
         self._max_bytes = max_bytes
         self._written = 0
         self._heard: list[list[Any]] = []
@@ -145,7 +145,7 @@ class JournalWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = self.path.open("w", encoding="utf-8", newline="\n")
-            self._written = file.write(self._header)
+            self._written = file.write(dump_line(self._header))
         except OSError as error:
             raise JournalError(
                 f"journal {self.path} cannot be written: {error.strerror}; check folder and disk"
@@ -159,6 +159,8 @@ class JournalWriter:
 
     def hear(self, event: LineEvent, decisions: tuple[SortDecision, ...] = ()) -> None:
         """Append what the line told, and the decisions it changed."""
+        if isinstance(event, ModelInUse):  # for the file after this one
+            self._header |= {"model": event.engine, "high_confidence": event.confidence}
         self._heard.append(event_record(event))
         if decisions or len(self._heard) >= EVENTS_A_LINE:
             self._append({"ev": self._heard, "dec": [decision_record(d) for d in decisions]}, flush=bool(decisions))
@@ -252,6 +254,17 @@ class Journal:
                     if not line.endswith("\n"):
                         return
                     raise JournalError(f"journal {self.path}, line {number}: damaged ({error})") from None
+
+
+def decided_by(journal: Journal) -> dict[str, int]:
+    """Return how many decisions of a journal each model had seen the parcels for, in the order of their time."""
+    model, counts = str(journal.header["model"]), {str(journal.header["model"]): 0}
+    for entry in journal.entries():
+        for event in entry.heard:
+            if isinstance(event, ModelInUse):
+                model = f"{event.engine} (sha256 {event.sha256[:12]})"
+        counts[model] = counts.get(model, 0) + len(entry.decisions)
+    return counts
 
 
 def _parse(record: dict[str, Any]) -> JournalStep | JournalEvents:

@@ -9,27 +9,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_sorter import __version__
-from edge_sorter.clock import Clock, FileClock, ReplayClock, SystemClock, rfc3339
+from edge_sorter.clock import Clock, FileClock, ReplayClock, SystemClock
 from edge_sorter.config import Config, is_file_source
 from edge_sorter.detect import Detector, open_detector
-from edge_sorter.detect.manifest import Manifest, load_manifest
+from edge_sorter.detect.manifest import load_manifest
 from edge_sorter.errors import ConfigError, EngineError, ModelError
 from edge_sorter.journal import JournalWriter, journal_header
 from edge_sorter.line_input import WallClock
+from edge_sorter.live_parts import Around, open_line_evidence, open_swap, tell_what_runs
 from edge_sorter.pipeline import Observer, Pipeline, RunCounts, line_of, open_pipeline, run
 from edge_sorter.plc.boot import boot_id as new_boot_id
 from edge_sorter.plc.link import MqttLink
-from edge_sorter.plc.messages import InfoMessage
 from edge_sorter.plc.topics import Topics
 from edge_sorter.replay.runner import Progress, ReplayOptions, ReplayResult, replay_clip
 from edge_sorter.service.attended import AttendedLink
 from edge_sorter.service.decision_log import DecisionLog
 from edge_sorter.service.kept_journal import KeptJournal, Tell
+from edge_sorter.service.model_swap import ModelSwap
 from edge_sorter.service.notify import Notify
 from edge_sorter.service.plan_news import PlanNews
 from edge_sorter.service.reload import Reload
@@ -47,21 +46,6 @@ FILE_PATIENCE_S = 2.0
 """A clip replayed as fast as possible outruns any broker; it can wait, a camera cannot."""
 STANDBY_S = 60.0
 """The watchdog waits so long while another engine is opened and proven; the PLC falls back after half a second."""
-
-
-@dataclass(frozen=True)
-class _Around:
-    """What a line is put into: its configuration, those who hear of it, and what ends with it."""
-
-    config: Config
-    path: Path | None
-    clock: Clock
-    boot_id: str
-    link: MqttLink
-    status: LineStatus
-    notify: Notify
-    page: Page | None
-    stack: ExitStack
 
 
 def run_live(
@@ -105,7 +89,7 @@ def run_live(
         try:
             if unusable is not None:
                 raise unusable
-            around = _Around(config, config_path, clock, boot_id, link, status, notify, page, stack)
+            around = Around(config, config_path, clock, boot_id, link, status, notify, page, stack)
             return _run(around, stopped=stopped, reload_asked=reload_asked)
         except Exception as error:
             cause = str(error).splitlines()[0][:200]
@@ -122,7 +106,7 @@ def run_live(
 def _model_name(config: Config) -> tuple[str | None, ModelError | None]:
     """Return the model's short name, or what is wrong with it: the PLC side should hear it before the program ends."""
     try:
-        return short_name(load_manifest(config.detect.model)), None
+        return load_manifest(config.detect.model).short_name, None
     except ModelError as error:
         log.error("%s", error)  # a broker that is missing as well would be the only thing that is told
         return None, error
@@ -144,7 +128,7 @@ def _http(config: Config, status: LineStatus, page: Page | None) -> AbstractCont
     return open_http(config.service, status, page=page)
 
 
-def _run(around: _Around, *, stopped: Callable[[], bool], reload_asked: Callable[[], bool]) -> RunCounts:
+def _run(around: Around, *, stopped: Callable[[], bool], reload_asked: Callable[[], bool]) -> RunCounts:
     config, clock, stack, notify = around.config, around.clock, around.stack, around.notify
     notify.status("STARTING: model")
     detector = stack.enter_context(open_detector(config.detect))
@@ -152,10 +136,11 @@ def _run(around: _Around, *, stopped: Callable[[], bool], reload_asked: Callable
     notify.status("STARTING: camera")
     realtime = is_file_source(config.video.source or "")
     source = stack.enter_context(open_source(config.video, clock=clock, realtime=realtime))
-    _tell_what_runs(around, detector, plan, source)
+    tell_what_runs(around, detector, plan, source)
     attended = AttendedLink(around.link, status=around.status, source=source, notify=notify)
     pipeline = open_pipeline(config, detector=detector, plan=plan, image_size_px=source.size_px, boot_id=around.boot_id)
     attended.holds = lambda fps: holdable_mm_s(pipeline.belt, source.size_px, fps=fps)
+    swap = open_swap(around, pipeline, source, remark=attended.remark)
     observers = _observers(around, pipeline, detector, plan, source, tell=attended.journal)
     news = PlanNews(
         pipeline.router,
@@ -166,17 +151,21 @@ def _run(around: _Around, *, stopped: Callable[[], bool], reload_asked: Callable
         switched=lambda: _switched(around, pipeline, source),
     )
     news.look()
-    reload = _reload(around, detector, asked=reload_asked, tell=attended.remark)
-    line, _ = line_of(config, around.link, WallClock(clock), *reload)
+    reload = _reload(around, detector, swap, asked=reload_asked, tell=attended.remark)
+    line, _ = line_of(config, around.link, WallClock(clock), *reload, swap)
 
     def adopt(successor: Detector, sentence: str) -> None:
         stack.callback(successor.close)
-        _tell_what_runs(around, successor, pipeline.router.plan, source)
+        tell_what_runs(around, successor, pipeline.router.plan, source)
         attended.limit(sentence)
 
-    standby = Standby(config, belt=pipeline.belt, size_px=source.size_px, fps=source.fps, adopt=adopt)
+    standby = Standby(config.detect, belt=pipeline.belt, size_px=source.size_px, fps=source.fps, adopt=adopt)
 
     def rescue(failed: Detector, error: EngineError) -> Detector:
+        before = swap.rescue(failed, error)
+        if before is not None:
+            return before
+        standby.section = swap.section
         with notify.patient(STANDBY_S):
             return standby(failed, error)
 
@@ -191,31 +180,25 @@ def _run(around: _Around, *, stopped: Callable[[], bool], reload_asked: Callable
         clock=clock,
         line=line,
         health=HealthMonitor(config.video.blind, watch_frozen=not realtime),
-        observers=(*observers, news),
+        observers=(*observers, swap, news),
         stopped=stopped,
         rescue=rescue,
     )
 
 
-def _tell_what_runs(around: _Around, detector: Detector, plan: SortPlan, source: FrameSource) -> None:
-    info = info_message(around.config, detector, plan, clock=around.clock, boot_id=around.boot_id, source=source.name)
-    around.link.info(info)
-    around.status.running(info)
-
-
-def _switched(around: _Around, pipeline: Pipeline, source: FrameSource) -> None:
+def _switched(around: Around, pipeline: Pipeline, source: FrameSource) -> None:
     """Tell everybody who shows plan and lanes that another plan decides."""
     detector, plan = pipeline.detector, pipeline.router.plan
     if detector is None:
         return
     log.info("sort plan %s", plan.name)
-    _tell_what_runs(around, detector, plan, source)
+    tell_what_runs(around, detector, plan, source)
     if around.page is not None:
         around.page.show(around.config, belt=pipeline.belt, plan=plan, classes=detector.classes, size_px=source.size_px)
 
 
 def _observers(
-    around: _Around,
+    around: Around,
     pipeline: Pipeline,
     detector: Detector,
     plan: SortPlan,
@@ -225,27 +208,34 @@ def _observers(
 ) -> tuple[Observer, ...]:
     observers: list[Observer] = [around.status, DecisionLog()]
     config, page, path = around.config, around.page, around.config.journal.path
+    evidence = open_line_evidence(around)
+    if evidence is not None:
+        observers.append(evidence)
     if page is not None:
         observers.append(page.witness)
         page.show(config, belt=pipeline.belt, plan=plan, classes=detector.classes, size_px=source.size_px)
     if path is not None:
-        header = journal_header(
-            boot_id=around.boot_id,
-            source=source.name,
-            size_px=source.size_px,
-            classes=detector.classes,
-            high_confidence=detector.high_confidence,
-            model=detector.description,
-            plan=plan.name,
-        )
         max_bytes = round(config.journal.max_mb * 1e6)
-        kept = KeptJournal(path, open_with=lambda: JournalWriter(path, header=header, max_bytes=max_bytes), tell=tell)
-        observers.append(around.stack.enter_context(kept))
+
+        def open_journal() -> JournalWriter:
+            seeing = pipeline.detector or detector  # after a pause another model may decide
+            header = journal_header(
+                boot_id=around.boot_id,
+                source=source.name,
+                size_px=source.size_px,
+                classes=seeing.classes,
+                high_confidence=pipeline.tracker.high_confidence,
+                model=seeing.description,
+                plan=plan.name,
+            )
+            return JournalWriter(path, header=header, max_bytes=max_bytes)
+
+        observers.append(around.stack.enter_context(KeptJournal(path, open_with=open_journal, tell=tell)))
     return tuple(observers)
 
 
 def _reload(
-    around: _Around, detector: Detector, *, asked: Callable[[], bool], tell: Callable[[str], None]
+    around: Around, detector: Detector, swap: ModelSwap, *, asked: Callable[[], bool], tell: Callable[[str], None]
 ) -> tuple[Reload, ...]:
     if around.path is None:
         return ()
@@ -255,7 +245,8 @@ def _reload(
         asked=asked,
         clock=around.clock,
         classes=detector.classes,
-        confidence=detector.manifest.confidence,
+        confidence=lambda: swap.manifest_confidence,
+        model=swap.reloaded,
         notify=around.notify,
         tell=tell,
     )
@@ -281,7 +272,7 @@ def replay_published(
     system = SystemClock()
     clock: Clock = FileClock() if options.realtime else ReplayClock(wall_at_zero=system.wall(system.now_ns()))
     topics = Topics(config.line, replay=True)
-    model = short_name(load_manifest(config.detect.model))
+    model = load_manifest(config.detect.model).short_name
     with MqttLink(
         config.plc,
         topics=topics,
@@ -302,26 +293,3 @@ def replay_published(
             stopped=stopped,
             clock=clock,
         )
-
-
-def info_message(
-    config: Config, detector: Detector, plan: SortPlan, *, clock: Clock, boot_id: str, source: str
-) -> InfoMessage:
-    """Return what is running, for the retained info topic."""
-    return InfoMessage(
-        boot_id=boot_id,
-        ts=rfc3339(clock.wall(clock.now_ns())),
-        version=__version__,
-        source=source,
-        model=short_name(detector.manifest),
-        engine=detector.description,
-        plan=plan.name,
-        calibration=config.belt.calibration.name if config.belt.calibration else None,
-        lanes=tuple(lane.id for lane in plan.lanes),
-        replay=is_file_source(config.video.source or ""),
-    )
-
-
-def short_name(manifest: Manifest) -> str:
-    """Return "<name>#<start of its sha256>", which changes with the weights."""
-    return f"{manifest.name}#{manifest.sha256[:8]}"

@@ -20,7 +20,7 @@ from edge_sorter.condition import Pulse, Told
 from edge_sorter.config import Config
 from edge_sorter.detect import Detector
 from edge_sorter.errors import EngineError
-from edge_sorter.events import EncoderCount, Flush, LineEvent, LineReport, ScannerRead, Thresholds
+from edge_sorter.events import EncoderCount, Flush, LineEvent, LineReport, ModelInUse, ScannerRead, Thresholds
 from edge_sorter.identify import CodeReader, Identifier, ScannerReads
 from edge_sorter.line_input import EventList, Inputs, LineInput
 from edge_sorter.plc.publisher import Publisher, PublishResult
@@ -102,7 +102,7 @@ class Pipeline:
             return ()
         if isinstance(event, LineReport) and self._stops is not None:
             self._stops.hear(event)
-        if isinstance(event, Thresholds):
+        if isinstance(event, Thresholds | ModelInUse):
             self.tracker.high_confidence = event.confidence
         return self.router.hear(event)
 
@@ -123,6 +123,24 @@ class Pipeline:
             travel_mm=self.travel_mm(frame.captured_ns),
             read=lambda tracks: self.reader.read(frame, tracks),
             stage_ns=dict(self.detector.stage_ns),
+        )
+
+    def in_use(self, at_ns: int, *, why: str) -> ModelInUse:
+        """Return the news that the detector of now finds the parcels from here on; a journal must hear it.
+
+        Raises:
+            ValueError: This pipeline replays a journal and has no detector.
+        """
+        if self.detector is None:
+            raise ValueError("this pipeline replays a journal and has no detector")
+        manifest = self.detector.manifest
+        return ModelInUse(
+            at_ns,
+            manifest.short_name,
+            manifest.sha256,
+            self.detector.description,
+            self.tracker.high_confidence,
+            why[:200],
         )
 
     def travel_mm(self, at_ns: int) -> float | None:
@@ -245,7 +263,7 @@ def run(
         elif isinstance(item, Frame):
             told.tell(pipeline.trouble)
             pulse.beat(item.captured_ns)
-            step = _look(item, pipeline, rescue)
+            step = _look(item, pipeline, rescue, lambda event: _hear(event, pipeline, publisher, observers, counts))
             _publish(step, publisher, observers, counts)
             told.tell(pipeline.trouble)
     return counts
@@ -261,7 +279,7 @@ def _hear(
         observer.on_heard(event, decisions, results)
 
 
-def _look(frame: Frame, pipeline: Pipeline, rescue: Rescue | None) -> Step:
+def _look(frame: Frame, pipeline: Pipeline, rescue: Rescue | None, hear: Callable[[LineEvent], None]) -> Step:
     while True:
         try:
             return pipeline.step(frame)
@@ -269,6 +287,7 @@ def _look(frame: Frame, pipeline: Pipeline, rescue: Rescue | None) -> Step:
             if rescue is None or pipeline.detector is None:
                 raise
             pipeline.detector = rescue(pipeline.detector, error)
+            hear(pipeline.in_use(frame.captured_ns, why=str(error)))
 
 
 def _publish(step: Step, publisher: Publisher, observers: tuple[Observer, ...], counts: RunCounts) -> None:

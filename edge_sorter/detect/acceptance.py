@@ -146,19 +146,19 @@ def compare(
         limits: How far apart they may be.
     """
     faults: list[str] = []
-    overlaps, differences = [1.0], [0.0]
+    shares, differences = [1.0], [0.0]
     for picture, (wanted, seen) in enumerate(zip(reference, found, strict=True), start=1):
-        table = _iou(wanted.xyxy, seen.xyxy)
+        table = overlaps(wanted.xyxy, seen.xyxy)
         for row in np.flatnonzero(wanted.confidence >= confidence):
             score = float(wanted.confidence[row])
             best = int(table[row].argmax()) if len(seen) else -1
             if best < 0 or table[row, best] < 0.5:
                 faults.append(f"picture {picture}: the box of score {score:.2f} is missing")
                 continue
-            overlaps.append(float(table[row, best]))
+            shares.append(float(table[row, best]))
             differences.append(abs(score - float(seen.confidence[best])))
-            if overlaps[-1] < limits.iou:
-                faults.append(f"picture {picture}: a box overlaps its reference by {overlaps[-1]:.2f} < {limits.iou:g}")
+            if shares[-1] < limits.iou:
+                faults.append(f"picture {picture}: a box overlaps its reference by {shares[-1]:.2f} < {limits.iou:g}")
             if differences[-1] > limits.score:
                 faults.append(f"picture {picture}: score {seen.confidence[best]:.2f} instead of {score:.2f}")
             if score > confidence + limits.score and seen.class_id[best] != wanted.class_id[row]:
@@ -167,7 +167,7 @@ def compare(
             if not len(wanted) or table[:, column].max() < 0.5:
                 faults.append(f"picture {picture}: a box of score {seen.confidence[column]:.2f} that nobody else sees")
     boxes = sum(int((wanted.confidence >= confidence).sum()) for wanted in reference)
-    return Parity(len(reference), boxes, min(overlaps), max(differences), tuple(faults))
+    return Parity(len(reference), boxes, min(shares), max(differences), tuple(faults))
 
 
 def prove(
@@ -236,8 +236,8 @@ def _processor() -> str:
     return "|".join(sorted({line for line in lines if line.startswith(wanted)}))
 
 
-def _iou(left: FloatArray, right: FloatArray) -> FloatArray:
-    """Overlap of every box (n, 4) with every box (m, 4)."""
+def overlaps(left: FloatArray, right: FloatArray) -> FloatArray:
+    """Return the overlap (intersection over union) of every box (n, 4) with every box (m, 4)."""
     low = np.maximum(left[:, None, :2], right[None, :, :2])
     high = np.minimum(left[:, None, 2:], right[None, :, 2:])
     shared = np.prod(np.maximum(high - low, 0), axis=2)

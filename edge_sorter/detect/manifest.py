@@ -87,6 +87,11 @@ class Manifest(_Part):
     fallback: Name | None = Field(None, description="float model in the same folder, for where this one is refused")
     golden: Golden | None = None
 
+    @property
+    def short_name(self) -> str:
+        """Return "<name>#<start of its sha256>", which changes with the weights."""
+        return f"{self.name}#{self.sha256[:8]}"
+
     @field_validator("classes")
     @classmethod
     def _classes_are_unique(cls, classes: tuple[str, ...]) -> tuple[str, ...]:

@@ -33,10 +33,21 @@ ALARMS: dict[str, AlarmText] = {
     "MODEL_FAILED": AlarmText(
         2, "The model or its engine failed", "See the log; restart, or go back to the last model"
     ),
+    "MODEL_REFUSED": AlarmText(
+        3, "A new model was not taken; the one before still decides", "Mend what it names, or put detect.model back"
+    ),
+    "MODEL_ROLLED_BACK": AlarmText(
+        2, "A new model did worse; the one before decides again", "Put detect.model back before the next restart"
+    ),
     "ENGINE_FALLBACK": AlarmText(
         3, "An inference engine failed and a slower one took over", "Mind the belt speed it names; mend, then restart"
     ),
     "JOURNAL_STOPPED": AlarmText(4, "The journal is not written", "Make room on its disk; it goes on by itself"),
+    "EVIDENCE_STOPPED": AlarmText(
+        4,
+        "Clips and records of exceptions are not kept",
+        "Make room on its disk; it goes on by itself",
+    ),
     "OVERLOAD": AlarmText(
         3, "Pictures wait too long to be looked at", "Slow the line down; check temperature and load"
     ),

@@ -80,6 +80,7 @@ class Story:
         before: The story of the revision before, which goes on if the PLC refuses this one.
         stood_ns: How long the belt had stood when it was sent.
         outcome: How it ended, or None.
+        model: "<name>#<hash>" of the detector that saw the parcel.
     """
 
     decision: SortDecision
@@ -96,6 +97,7 @@ class Story:
     before: Story | None = None
     stood_ns: int = 0
     outcome: Outcome | None = None
+    model: str | None = None
 
     @property
     def uid(self) -> str:
@@ -126,7 +128,7 @@ class DeliveryBook:
     def __len__(self) -> int:
         return len(self._open)
 
-    def sent(self, decision: SortDecision, payload: bytes, *, seq: int, at_ns: int) -> None:
+    def sent(self, decision: SortDecision, payload: bytes, *, seq: int, at_ns: int, model: str | None = None) -> None:
         """Note that a decision, or a new revision of one, was handed to the broker."""
         uid = decision.parcel_uid
         if uid in self._ended:
@@ -134,17 +136,25 @@ class DeliveryBook:
             return
         before = self._open.pop(uid, None)
         self._open[uid] = Story(
-            decision, payload, seq, at_ns, asked_ns=at_ns, asks=1, before=before, stood_ns=self._stood_ns
+            decision,
+            payload,
+            seq,
+            at_ns,
+            asked_ns=at_ns,
+            asks=1,
+            before=before,
+            stood_ns=self._stood_ns,
+            model=model,
         )
         if len(self._open) > OPEN:
             self._end(next(iter(self._open.values())))
 
-    def unsent(self, decision: SortDecision, outcome: Outcome) -> None:
+    def unsent(self, decision: SortDecision, outcome: Outcome, *, model: str | None = None) -> None:
         """Note that a decision could not be sent; a revision that could not leaves the story of the one before."""
         if decision.parcel_uid in self._ended:
             self.counts["AFTER_END"] += 1
         elif decision.parcel_uid not in self._open:
-            self._finish(Story(decision), outcome)
+            self._finish(Story(decision, model=model), outcome)
 
     def ack(self, message: AckMessage, *, at_ns: int) -> None:
         """Take the PLC's answer to a decision."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 
 from edge_sorter.clock import Clock
 from edge_sorter.plc.alarms import AlarmBoard
@@ -44,6 +45,8 @@ class Delivery:
         broker_acked: Decisions the broker acknowledged.
         refused: Messages the broker answered with an error.
         unacked_lost: Decisions whose connection broke before the broker had acknowledged them.
+        model: "<name>#<hash>" of the detector that sees the parcels from now on.
+        ended: Told every story that is over.
     """
 
     def __init__(
@@ -61,7 +64,8 @@ class Delivery:
         self.figures = Figures()
         self.broker_acked = self.refused = self.unacked_lost = 0
         self._wire, self._topics, self._clock = wire, topics, clock
-        self._boot_id, self._model = boot_id, model
+        self._boot_id, self.model = boot_id, model
+        self.ended: Callable[[Story], None] = lambda _: None
         self._book = DeliveryBook(expects)
         self._trust = LaneTrust()
         self._alarms, self._outbox = alarms, outbox
@@ -88,9 +92,9 @@ class Delivery:
         self.figures.published(decision, result, at_ns=at_ns)
         if result is PublishResult.SENT:
             self._seq += 1
-            self._book.sent(decision, payload, seq=self._seq, at_ns=at_ns)
+            self._book.sent(decision, payload, seq=self._seq, at_ns=at_ns, model=self.model)
         elif result in _OUTCOME:
-            self._book.unsent(decision, _OUTCOME[result])
+            self._book.unsent(decision, _OUTCOME[result], model=self.model)
             if result is PublishResult.LATE:
                 self._alarms.pulse("LATE", at_ns=at_ns)
         self._write_down()
@@ -159,6 +163,7 @@ class Delivery:
             story = self._book.finished.popleft()
             self.figures.ended(story)
             self._trust.note(story)
+            self.ended(story)
             self._outbox.end(story.uid, self._record(story))
 
     def _forward(self, since_ns: int) -> None:
@@ -175,6 +180,6 @@ class Delivery:
 
     def _record(self, story: Story) -> bytes:
         message = parcel_message(
-            story, clock=self._clock, boot_id=self._boot_id, model=self._model, replay=self._topics.replay
+            story, clock=self._clock, boot_id=self._boot_id, model=story.model, replay=self._topics.replay
         )
         return message.to_json()

@@ -183,7 +183,7 @@ class CommandMessage(Message):
     """A request; the answer goes to the MQTT 5 response topic, or to `reply_to` for clients of 3.1.1."""
 
     schema_: Literal["edge_sorter.cmd/1"] = Field("edge_sorter.cmd/1", alias="schema")
-    cmd: Literal["pause", "resume", "reload", "snapshot", "selftest", "rebirth", "flush", "ack_alarm"]
+    cmd: Literal["pause", "resume", "reload", "snapshot", "selftest", "rebirth", "flush", "ack_alarm", "model", "mark"]
     id: Name | None = Field(None, description="repeated in the answer")
     reply_to: Annotated[str, StringConstraints(pattern=r"^[^+#\x00]{1,256}$")] | None = Field(
         None, description="below this sorter's reply/"

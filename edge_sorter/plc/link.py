@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
@@ -19,7 +20,7 @@ from edge_sorter.config import PlcSection
 from edge_sorter.errors import PlcError
 from edge_sorter.events import LineEvent
 from edge_sorter.plc.alarms import Alarm, AlarmBoard
-from edge_sorter.plc.book import Expects
+from edge_sorter.plc.book import Expects, Story
 from edge_sorter.plc.connection import Identity, Will
 from edge_sorter.plc.delivery import Delivery
 from edge_sorter.plc.desk import Handler
@@ -68,7 +69,7 @@ class MqttLink:
         Raises:
             PlcError: The outbox cannot be used.
         """
-        self._topics, self._clock, self._boot_id, self._model = topics, clock, boot_id, model
+        self._topics, self._clock, self._boot_id = topics, clock, boot_id
         self._patience_s, self._kpi_period_ns = patience_s, round(section.kpi_s * 1e9)
         self._next_kpi_ns: int | None = None
         self._frames = 0
@@ -194,6 +195,14 @@ class MqttLink:
         self._catch_up()
         self._voice.tell(self._topics.info, message)
 
+    def sees_with(self, model: str) -> None:
+        """Write this model, "<name>#<hash>", into every decision from now on."""
+        self._delivery.model = model
+
+    def on_end(self, ended: Callable[[Story], None]) -> None:
+        """Say who is told every parcel's story that is over; called on the main loop."""
+        self._delivery.ended = ended
+
     def plan_status(self, message: PlanStatusMessage) -> None:
         """Publish what became of a sort plan; one that was refused is an alarm until the next is taken."""
         rejected = message.result == "REJECTED"
@@ -287,7 +296,7 @@ class MqttLink:
             clock=self._clock,
             published_ns=now_ns,
             boot_id=self._boot_id,
-            model=self._model,
+            model=self._delivery.model,
             replay=self._topics.replay,
             seq=self._delivery.next_seq(),
         ).to_json()

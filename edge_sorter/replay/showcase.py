@@ -15,7 +15,7 @@ from rich.console import Console
 from edge_sorter.clock import Clock, FileClock, ShiftedClock, SystemClock
 from edge_sorter.config import Config, ServiceSection, load_config
 from edge_sorter.detect import open_detector
-from edge_sorter.live import info_message, short_name
+from edge_sorter.live_parts import info_message
 from edge_sorter.pipeline import Observer, RunCounts, line_of, open_pipeline, run
 from edge_sorter.plc.boot import boot_id as new_boot_id
 from edge_sorter.plc.broker import EmbeddedBroker
@@ -133,7 +133,7 @@ def _play(
     source = stack.enter_context(Punctual(Repeated(open_at, ROUNDS), clock))
     boot_id = new_boot_id(SystemClock())
     topics = Topics(config.line, replay=True)
-    model = short_name(detector.manifest)
+    model = detector.manifest.short_name
     link = stack.enter_context(MqttLink(config.plc, topics=topics, clock=clock, boot_id=boot_id, model=model))
     info = info_message(config, detector, plan, clock=clock, boot_id=boot_id, source=source.name)
     link.info(info)

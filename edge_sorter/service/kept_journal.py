@@ -29,10 +29,10 @@ LOOK_NS = 5_000_000_000
 REST_NS = 60_000_000_000
 
 
-def room_on_disk(folder: Path) -> bool:
-    """Tell whether the disk of a folder has room for more than decisions."""
+def room_on_disk(folder: Path, *, share: float = LEAST_FREE, least_bytes: int = LEAST_FREE_BYTES) -> bool:
+    """Tell whether this share and so many bytes of a folder's disk are free: room for more than decisions."""
     usage = shutil.disk_usage(folder)
-    return usage.free >= max(LEAST_FREE_BYTES, LEAST_FREE * usage.total)
+    return usage.free >= max(least_bytes, share * usage.total)
 
 
 class Tell(Protocol):

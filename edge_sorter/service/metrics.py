@@ -47,7 +47,7 @@ class _LineCollector:
     def collect(self) -> Iterator[Metric]:
         """Yield every figure of one snapshot."""
         seen = self._status.snapshot(decisions=0, timings=0)
-        for family in (_info, _condition, _frames, _decisions, _ends, _durations):
+        for family in (_info, _condition, _frames, _decisions, _ends, _evidence, _durations):
             yield from family(seen)
         yield _gauge("temperature_celsius", "Temperature by thermal zone", temperatures_c(), label="zone")
 
@@ -99,6 +99,15 @@ def _ends(seen: LineSnapshot) -> Iterator[Metric]:
         wrong.add_metric((alarm.code, str(alarm_text(alarm.code).severity)), 1)
     yield wrong
     yield _counter("reconnects", "How often an end was lost and found again", again, label="end")
+
+
+def _evidence(seen: LineSnapshot) -> Iterator[Metric]:
+    if seen.evidence is None:
+        return
+    dropped = {name.removeprefix("dropped_"): n for name, n in seen.evidence.items() if name.startswith("dropped_")}
+    kept = {name: n for name, n in seen.evidence.items() if not name.startswith("dropped_")}
+    yield _counter("evidence", "Exceptions kept with record and clip, by why", kept, label="why")
+    yield _counter("evidence_dropped", "Pictures, clips and exceptions not kept", dropped, label="because")
 
 
 def _durations(seen: LineSnapshot) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""SIGHUP: sort plan and thresholds anew, between two frames and without losing a parcel.
+"""SIGHUP: sort plan, thresholds and model anew, between two frames and without losing a parcel.
 
 Contract: files are read and checked on a thread of their own; what is right reaches the main loop as line events, which
 the journal keeps like all others, so that a replay decides alike. A mistake changes nothing: it is told, and what was
@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from edge_sorter.clock import Clock
-from edge_sorter.config import Config, load_config
+from edge_sorter.config import Config, DetectSection, load_config
 from edge_sorter.errors import ConfigError
 from edge_sorter.events import LineEvent, PlanOffer, Thresholds
 from edge_sorter.service.notify import Notify
@@ -25,7 +25,14 @@ from edge_sorter.sort import load_plan
 
 log = logging.getLogger(__name__)
 
-RELOADABLE = (("sort", "plan"), ("detect", "confidence"), ("sort", "min_hits"), ("sort", "min_class_confidence"))
+RELOADABLE = (
+    ("sort", "plan"),
+    ("sort", "min_hits"),
+    ("sort", "min_class_confidence"),
+    ("detect", "confidence"),
+    ("detect", "model"),
+    ("detect", "swap"),
+)
 """What a reload changes; of the plan its content, too."""
 
 
@@ -38,7 +45,8 @@ class Reload:
         asked: True once after every SIGHUP.
         clock: The pipeline's.
         classes: The model's, which the plan must fit.
-        confidence: The model's own, where the configuration names none.
+        confidence: Returns the model's own, where the configuration names none.
+        model: Given what is configured, begins to change the model if it is another one; raises if that cannot be.
         notify: Told RELOADING, and READY when it is over.
         tell: Told in one line how it went.
     """
@@ -51,12 +59,14 @@ class Reload:
         asked: Callable[[], bool],
         clock: Clock,
         classes: tuple[str, ...],
-        confidence: float,
+        confidence: Callable[[], float],
+        model: Callable[[DetectSection], None] = lambda _: None,
         notify: Notify,
         tell: Callable[[str], None],
     ) -> None:
         self._path, self._config, self._asked, self._clock = path, config, asked, clock
         self._classes, self._confidence, self._notify, self._tell = classes, confidence, notify, tell
+        self._model = model
         self._results: SimpleQueue[Config | ConfigError] = SimpleQueue()
         self._reading: threading.Thread | None = None
         self._document: dict[str, Any] = {}
@@ -89,7 +99,7 @@ class Reload:
             config = load_config(self._path)
             load_plan(config.sort.plan, classes=self._classes, calibrated=config.belt.calibration is not None)
             self._document = yaml.safe_load(config.sort.plan.read_text(encoding="utf-8"))
-            if (config.detect.confidence or self._confidence) < config.detect.low_confidence:
+            if (config.detect.confidence or self._confidence()) < config.detect.low_confidence:
                 raise ConfigError("detect.confidence must not be below detect.low_confidence")
         except (ConfigError, OSError) as error:
             self._results.put(error if isinstance(error, ConfigError) else ConfigError(str(error)))
@@ -104,10 +114,14 @@ class Reload:
         waiting = changes(self._config, result)
         if waiting:
             log.warning("reload: these wait for a restart: %s", ", ".join(waiting))
-        confidence = self._confidence if result.detect.confidence is None else result.detect.confidence
+        confidence = self._confidence() if result.detect.confidence is None else result.detect.confidence
         told = "reloaded" + (f"; waiting for a restart: {', '.join(waiting)}" if waiting else "")
         log.info("%s: plan %s, confidence %g, min_hits %d, min_class_confidence %g", told, result.sort.plan.name,
                  confidence, result.sort.min_hits, result.sort.min_class_confidence)  # fmt: skip
+        try:
+            self._model(result.detect)
+        except ConfigError as error:
+            told += f"; {error}"
         self._tell(told[:200])
         return [
             PlanOffer(now_ns, self._document, source=str(result.sort.plan)),

@@ -16,7 +16,7 @@ import numpy as np
 
 from edge_sorter.belt import Belt
 from edge_sorter.clock import stopwatch_ns
-from edge_sorter.config import Config, DetectSection
+from edge_sorter.config import DetectSection
 from edge_sorter.detect import Detector, open_detector
 from edge_sorter.errors import EngineError
 from edge_sorter.types import Frame
@@ -37,17 +37,20 @@ class Standby:
     """Opens the next engine when one fails.
 
     Args:
-        config: What the detector was opened with.
+        section: What the detector was opened with.
         belt: Where parcels are seen, for the speed that can still be held.
         size_px: Width and height of the pictures.
         fps: Nominal rate of the camera, or None.
         adopt: Given the new detector and a sentence about it, as soon as it works.
         open_with: Opens a detector.
+
+    Attributes:
+        section: The same; whoever changes the model changes it.
     """
 
     def __init__(
         self,
-        config: Config,
+        section: DetectSection,
         *,
         belt: Belt,
         size_px: tuple[int, int],
@@ -55,7 +58,8 @@ class Standby:
         adopt: Callable[[Detector, str], None],
         open_with: Open = open_detector,
     ) -> None:
-        self._config, self._belt, self._size_px, self._fps = config, belt, size_px, fps
+        self.section = section
+        self._belt, self._size_px, self._fps = belt, size_px, fps
         self._adopt, self._open = adopt, open_with
 
     def __call__(self, failed: Detector, error: EngineError) -> Detector:
@@ -69,7 +73,7 @@ class Standby:
             failed.close()
         for other in _after(failed):
             try:
-                detector = self._open(self._config.detect.model_copy(update={"engine": other}))
+                detector = self._open(self.section.model_copy(update={"engine": other}))
             except EngineError as refusal:
                 log.warning("engine %s cannot take over: %s", other, refusal)
                 continue

@@ -127,6 +127,7 @@ class LineSnapshot:
         stages: Durations by stage since the start: preprocess, infer, decode, track, identify, sort, publish.
         latency: Exposure to published, of frames that held a decision, since the start.
         peers: Camera and broker.
+        evidence: What was kept of exceptions, by why, and what was left out; None where nothing is kept.
     """
 
     now_ns: int
@@ -150,6 +151,7 @@ class LineSnapshot:
     stages: dict[str, DurationCounts]
     latency: DurationCounts
     peers: Peers
+    evidence: dict[str, int] | None
 
     @property
     def stalled_ms(self) -> float:
@@ -158,9 +160,14 @@ class LineSnapshot:
 
 
 class LineStatus:
-    """Collects what happens on the main loop; an `Observer` of the pipeline's `run`."""
+    """Collects what happens on the main loop; an `Observer` of the pipeline's `run`.
+
+    Attributes:
+        evidence: Counts what is kept of exceptions; None where nothing is.
+    """
 
     def __init__(self, clock: Clock) -> None:
+        self.evidence: Counter[str] | None = None
         self._clock = clock
         self._lock = threading.Lock()
         self._info: InfoMessage | None = None
@@ -266,6 +273,11 @@ class LineStatus:
 
     # Read by anybody.
 
+    @property
+    def info(self) -> InfoMessage | None:
+        """What is running; None while it starts."""
+        return self._info
+
     def recent_p99_ms(self) -> float | None:
         """Return what 99 % of the last half minute's frames stayed below, exposure to published; None before any."""
         with self._lock:
@@ -310,6 +322,7 @@ class LineStatus:
                 stages={stage: durations.copy() for stage, durations in self._stages.items()},
                 latency=self._latency.copy(),
                 peers=self._peers,
+                evidence=None if self.evidence is None else dict(self.evidence),
             )
 
 

@@ -132,6 +132,11 @@ class Router:
         """What became of the newest plan that was offered; another object whenever there is news."""
         return self._dispatch.plans.status
 
+    @property
+    def clear(self) -> bool:
+        """Whether nothing in view waits for its decision, not even what is not yet believed to be a parcel."""
+        return all(path.settled for path in self._paths.values())
+
     def lane_status(self, at_ns: int) -> dict[str, LaneStatus]:
         """Return what every lane of the plan can take."""
         return {lane.id: self._dispatch.board.status(lane, at_ns) for lane in self.plan.lanes}

@@ -51,7 +51,7 @@ class Line:
             asked=self._take,
             clock=ReplayClock(),
             classes=CLASSES,
-            confidence=0.55,
+            confidence=lambda: 0.55,
             notify=self.notify,
             tell=self.told.append,
         )

@@ -62,7 +62,7 @@ def play(config: Config, root: Path, *, breaks: bool, frames: int = 300):
     pipeline = open_pipeline(config, detector=first, plan=plan, image_size_px=source.size_px, boot_id="B")  # type: ignore[arg-type]
     seen = []
     standby = Standby(
-        config,
+        config.detect,
         belt=pipeline.belt,
         size_px=source.size_px,
         fps=source.fps,
@@ -118,7 +118,7 @@ def test_engines_that_cannot_take_over_are_passed(config, root, caplog):
 
     failed = open_detector(config.detect)
     belt = open_belt(config.belt, image_size_px=(960, 540))
-    standby = Standby(config, belt=belt, size_px=(960, 540), fps=30, adopt=lambda *_: None, open_with=refuse)
+    standby = Standby(config.detect, belt=belt, size_px=(960, 540), fps=30, adopt=lambda *_: None, open_with=refuse)
     with pytest.raises(EngineError, match="the first one"):
         standby(failed, EngineError("the first one"))
     assert tried == ["onnxruntime"]

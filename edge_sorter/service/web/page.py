@@ -25,8 +25,10 @@ from starlette.types import Scope
 from edge_sorter.belt import Belt
 from edge_sorter.config import Config, ServiceSection
 from edge_sorter.service.access import COOKIE, SESSION_S, Access, address_of
+from edge_sorter.service.evidence import Evidence
 from edge_sorter.service.status import LineStatus
 from edge_sorter.service.web.card import card_of_record
+from edge_sorter.service.web.evidence import EvidencePages
 from edge_sorter.service.web.history import SHORTEST, matches, search
 from edge_sorter.service.web.looks import Witness
 from edge_sorter.service.web.notebook import Notebook
@@ -67,9 +69,14 @@ class Page:
         self._notebook = Notebook(status, self.witness)
         self._view = View(status, self._notebook)
         self._viewers = Viewers(status, self.witness, self._notebook, self._view)
+        self._evidence = EvidencePages(self.access)
         self._set_up = SetUp(
             status, self._notebook.looks, access=self.access, scene=lambda: self.scene, config_path=config_path
         )
+
+    def keep(self, evidence: Evidence) -> None:
+        """Show what is kept of exceptions from now on; may be called from any thread."""
+        self._evidence.kept = evidence
 
     def show(
         self, config: Config, *, belt: Belt, plan: SortPlan, classes: tuple[str, ...], size_px: tuple[int, int]
@@ -89,6 +96,7 @@ class Page:
             Route("/api/history", self._history),
             Route("/api/picture/{uid}/{rev:int}.jpg", self._picture),
             Route("/api/still.jpg", self._still),
+            *self._evidence.routes,
             *self._set_up.routes,
         ]
 
@@ -143,17 +151,28 @@ class Page:
         older = [r for r in found.records if (r["parcel_uid"], r["rev"]) not in known]
         return JSONResponse(
             {
-                "cards": (cards + [card_of_record(record) for record in older])[:FOUND_AT_MOST],
+                "cards": (cards + [self._card_of(record) for record in older])[:FOUND_AT_MOST],
                 "complete": found.complete,
                 "journal": journal is not None,
             }
         )
 
+    def _card_of(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Return the card of a decision from the journal, with the picture that was kept as evidence, if one was."""
+        return card_of_record(record) | {
+            "picture": self._evidence.picture(record["parcel_uid"], record["rev"]) is not None
+        }
+
     async def _picture(self, request: Request) -> Response:
-        data = self._notebook.picture((request.path_params["uid"], request.path_params["rev"]))
-        if data is None:
-            return JSONResponse({"error": "no picture of this parcel is kept"}, 404)
-        return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600, immutable"})
+        uid, rev = request.path_params["uid"], request.path_params["rev"]
+        headers = {"cache-control": "private, max-age=3600, immutable"}
+        data = self._notebook.picture((uid, rev))
+        if data is not None:
+            return Response(data, media_type="image/jpeg", headers=headers)
+        path = self._evidence.picture(uid, rev)
+        if path is not None:
+            return FileResponse(path, media_type="image/jpeg", headers=headers)
+        return JSONResponse({"error": "no picture of this parcel is kept"}, 404)
 
     async def _still(self, _: Request) -> Response:
         data = await self._view.still()

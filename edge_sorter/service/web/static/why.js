@@ -2,6 +2,7 @@
 
 import { $, el } from "./dom.js";
 import { laneChip, pictureOf } from "./decisions.js";
+import { evidenceOf } from "./evidence.js";
 import { REASONS, RESULTS, clockTime, round, size } from "./format.js";
 
 export function openWhy(card, scene) {
@@ -17,6 +18,7 @@ export function openWhy(card, scene) {
     card.timing && timeline(card.timing),
     card.rules.length > 0 && el("h3", {}, rulesTitle(card)),
     card.rules.length > 0 && rules(card),
+    evidenceOf(card),
     el("h3", {}, "For the record"),
     record(card),
   );
