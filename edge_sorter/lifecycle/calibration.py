@@ -60,7 +60,7 @@ def training_pictures(data: Path) -> list[Path]:
             f"No training list at {listing}. Make a data set: python -m edge_sorter.lifecycle data build --help"
         )
     lines = listing.read_text(encoding="utf-8").split("\n")
-    return [Path(line) for line in dict.fromkeys(lines) if line]
+    return [listing.parent / line for line in dict.fromkeys(lines) if line]
 
 
 def look_at(paths: Sequence[Path]) -> list[Look]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edge_sorter.lifecycle.dataset.examine import Examined
     from edge_sorter.lifecycle.dataset.examine.findings import Finding
     from edge_sorter.lifecycle.dataset.importing import Imported
+    from edge_sorter.lifecycle.dataset.splitting import Split
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: import, check, split, and see what augmentation does to them.")
 
@@ -171,6 +172,64 @@ def _show_findings(found: Examined) -> None:
         f"[bold]{found.count(ERROR)} errors, {found.count('warning')} warnings[/] in "
         f"{len(found.data.pictures)} pictures   sha256 {found.sha256[:16]}…",
         soft_wrap=True,
+    )
+
+
+@app.command()
+def split(
+    data: DataArgument,
+    ratio: Annotated[
+        str, typer.Option(metavar="A/B/C", help="Train, valid, test, e.g. 70/15/15 or 8:1:1")
+    ] = "70/15/15",
+    by: Annotated[str, typer.Option(help="What stays together: day, clip or parcel; never single frames")] = "clip",
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is another split")] = 0,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="split.json of a smaller version; its pictures stay in place")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Split into train, valid and test without leaks, and write data.yaml for training.
+
+    Pictures of one day, clip or parcel, copies of one original and near-duplicates end in the same part; classes are
+    spread as evenly as that allows. The same split on any machine, whatever the order of files.
+    """
+    from edge_sorter.lifecycle.dataset.splitting import parse_ratio
+    from edge_sorter.lifecycle.dataset.splitting import split as split_dataset
+
+    with _progress(quiet=as_json) as progress:
+        done = split_dataset(
+            data,
+            ratio=parse_ratio(ratio),
+            by=by,
+            seed=seed,
+            keep=keep,
+            progress=lambda n, of: progress("compare", n, of),
+        )
+    if as_json:
+        parts = {part: len(pictures) for part, pictures in done.parts.items()}
+        _print_json({"sha256": done.sha256, "images": parts, "groups": done.groups, "left_out": done.unlabelled})
+    else:
+        _show_split(data, done, by)
+
+
+def _show_split(data: Path, done: Split, by: str) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    every = sum(map(len, done.parts.values()))
+    for part, pictures in done.parts.items():
+        if pictures:
+            boxes = sum(len(picture.boxes or ()) for picture in pictures)
+            share = 100 * len(pictures) / every
+            groups = done.groups[part]
+            console.print(f"{part:6} {len(pictures):6} pictures ({share:.1f} %)  {groups:5} groups  {boxes:6} boxes")
+    if done.unlabelled:
+        console.print(f"  [yellow]{done.unlabelled} pictures without labels left out[/]")
+    if done.coarse:
+        console.print(f"  [yellow]{done.coarse} pictures have no {by}: grouped by what else is known of them[/]")
+    if done.moved:
+        console.print(f"  [yellow]{done.moved} groups joined two parts of the earlier split and moved[/]")
+    console.print("examined: no group, original or near-duplicate lies in two parts")
+    console.print(
+        f"sha256 {done.sha256}\nNext: python -m edge_sorter.lifecycle train --data {escape(str(data))}/data.yaml"
     )
 
 

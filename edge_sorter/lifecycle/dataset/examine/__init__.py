@@ -15,7 +15,7 @@ from pathlib import Path
 from edge_sorter.errors import DatasetError
 from edge_sorter.lifecycle.dataset.examine import labels
 from edge_sorter.lifecycle.dataset.examine.findings import Finding, Limits, finding, judged
-from edge_sorter.lifecycle.dataset.examine.leaks import leaks
+from edge_sorter.lifecycle.dataset.examine.leaks import LEVELS, SHARED, leaks
 from edge_sorter.lifecycle.dataset.examine.measure import Measured, measure
 from edge_sorter.lifecycle.dataset.examine.twins import Pair, equal_files, near_duplicates
 from edge_sorter.lifecycle.dataset.opening import in_threads, open_dataset
@@ -81,7 +81,8 @@ def examine(
     found += labels.of_classes(data, limits)
     twins = find_twins(data, measured, limits)
     found += _of_twins(data, twins, limits)
-    found += leaks(data, parts_of(data), twins.pairs())
+    parts, levels = parts_of(data)
+    found += leaks(data, parts, twins.pairs(), levels=levels)
     return Examined(data, opened.sha256, measured, tuple(judged(found, severity or {})))
 
 
@@ -100,14 +101,15 @@ def find_twins(data: Dataset, measured: dict[str, Measured], limits: Limits) -> 
     return Twins(equal, near_duplicates(single, bits=int(limits.twin_bits), grey=limits.twin_grey))
 
 
-def parts_of(data: Dataset) -> dict[str, str]:
-    """Return file -> part: by split.json where there is one, else as the pictures came."""
+def parts_of(data: Dataset) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return file -> part, and what parts may not share: by split.json where there is one, else as pictures came."""
     record = data.root / "split.json"
     if not record.is_file():
-        return {picture.file: picture.part for picture in data.pictures if picture.part}
+        return {picture.file: picture.part for picture in data.pictures if picture.part}, LEVELS
     try:
-        parts = json.loads(record.read_text(encoding="utf-8"))["parts"]
-        return {str(file): str(name) for name, files in parts.items() for file in files}
+        content = json.loads(record.read_text(encoding="utf-8"))
+        parts = {str(file): str(name) for name, files in content["parts"].items() for file in files}
+        return parts, SHARED[content["by"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{record} is no record of a split ({error}); remove it and split again") from None
 

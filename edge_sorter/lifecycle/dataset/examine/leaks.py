@@ -11,7 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from edge_sorter.lifecycle.dataset.examine.findings import Finding, finding
 from edge_sorter.lifecycle.dataset.values import Dataset, Picture
 
-LEVELS = ("clip", "parcel", "original")
+SHARED = {
+    "day": ("day", "clip", "parcel", "original"),
+    "clip": ("clip", "parcel", "original"),
+    "parcel": ("parcel", "original"),
+}
+"""What a split keeps together -> what its parts may not share."""
+LEVELS = SHARED["clip"]
 
 
 def keys_of(picture: Picture, levels: Iterable[str]) -> Iterator[tuple[str, str]]:
