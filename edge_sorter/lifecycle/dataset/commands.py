@@ -9,22 +9,16 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from edge_sorter.errors import DatasetError
-
-if TYPE_CHECKING:
-    from edge_sorter.lifecycle.dataset.examine import Examined
-    from edge_sorter.lifecycle.dataset.examine.findings import Finding
-    from edge_sorter.lifecycle.dataset.importing import Imported
-    from edge_sorter.lifecycle.dataset.splitting import Split
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: import, check, split, and see what augmentation does to them.")
 
@@ -72,6 +66,7 @@ def import_(
     from edge_sorter.lifecycle.dataset.importing import ClassMap, write_dataset
     from edge_sorter.lifecycle.dataset.opening import refuse_existing
     from edge_sorter.lifecycle.dataset.reading.recorded import Choice
+    from edge_sorter.lifecycle.dataset.showing import show_import
     from edge_sorter.lifecycle.dataset.sources import read_sources
 
     refuse_existing(out)
@@ -102,7 +97,7 @@ def import_(
     if as_json:
         _print_json({"out": str(out), "sha256": done.sha256, "images": done.pictures, "boxes": dict(done.boxes)})
     else:
-        _show_import(done, notes)
+        show_import(done, notes)
 
 
 @app.command()
@@ -128,6 +123,7 @@ def check(
     from edge_sorter.lifecycle.dataset.examine.report import tile_of, worst, write_report
     from edge_sorter.lifecycle.dataset.opening import refuse_existing
     from edge_sorter.lifecycle.dataset.sheet import write_sheet
+    from edge_sorter.lifecycle.dataset.showing import show_findings
 
     limits, wanted = Limits().changed(limit), severities(severity)
     for path in (html, sheet):
@@ -145,34 +141,8 @@ def check(
         rows = [item.record() for item in found.findings]
         _print_json({"sha256": found.sha256, "errors": errors, "warnings": warnings, "findings": rows})
     else:
-        _show_findings(found)
+        show_findings(found)
     raise typer.Exit(int(errors > 0 or (strict and warnings > 0)))
-
-
-def _show_findings(found: Examined) -> None:
-    from edge_sorter.lifecycle.dataset.examine.findings import ERROR, KINDS
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("", "kind", "count", "worst or first", "picture"):
-        table.add_column(column, justify="right" if column == "count" else "left", overflow="fold")
-    by_kind: dict[str, list[Finding]] = {}
-    for item in found.findings:
-        by_kind.setdefault(item.kind, []).append(item)
-    for kind, items in by_kind.items():
-        first = max(items, key=lambda item: item.value if isinstance(item.value, float) else 0.0)
-        colour = "red" if first.severity == ERROR else "yellow"
-        limit = f" (limit {first.limit})" if first.limit != "" else ""
-        where = Path(first.file).name + (f" box {first.box}" if first.box is not None else "")
-        value = f"{first.value}{limit}" if first.value != "" else KINDS[kind][1]
-        table.add_row(f"[{colour}]{first.severity}[/]", kind, str(len(items)), escape(value), escape(where))
-    console = Console(highlight=False)
-    if found.findings:
-        console.print(table)
-    console.print(
-        f"[bold]{found.count(ERROR)} errors, {found.count('warning')} warnings[/] in "
-        f"{len(found.data.pictures)} pictures   sha256 {found.sha256[:16]}…",
-        soft_wrap=True,
-    )
 
 
 @app.command()
@@ -193,6 +163,7 @@ def split(
     Pictures of one day, clip or parcel, copies of one original and near-duplicates end in the same part; classes are
     spread as evenly as that allows. The same split on any machine, whatever the order of files.
     """
+    from edge_sorter.lifecycle.dataset.showing import show_split
     from edge_sorter.lifecycle.dataset.splitting import parse_ratio
     from edge_sorter.lifecycle.dataset.splitting import split as split_dataset
 
@@ -209,43 +180,48 @@ def split(
         parts = {part: len(pictures) for part, pictures in done.parts.items()}
         _print_json({"sha256": done.sha256, "images": parts, "groups": done.groups, "left_out": done.unlabelled})
     else:
-        _show_split(data, done, by)
+        show_split(data, done, by)
 
 
-def _show_split(data: Path, done: Split, by: str) -> None:
+@app.command("augment-preview")
+def augment_preview(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Data set, folder of pictures, or one picture")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Contact sheet to write, .png or .jpg")],
+    picture: Annotated[
+        list[str], typer.Option("--picture", metavar="NAME", help="A picture by part of its name; repeatable")
+    ] = [],  # noqa: B006
+    count: Annotated[int, typer.Option(min=1, max=100, help="Pictures to draw, without --picture")] = 4,
+    variants: Annotated[
+        int, typer.Option(min=0, max=20, help="Draws of the whole augmentation; 0 shows camera effects only")
+    ] = 4,
+    belt_speed_mm_s: Annotated[float, typer.Option(min=0, help="With the two below: motion blur")] = 0.0,
+    exposure_ms: Annotated[float, typer.Option(min=0, help="The camera's shutter time")] = 0.0,
+    px_per_mm: Annotated[float, typer.Option(min=0, help="Scale of pictures after resizing to imgsz")] = 0.0,
+    also: Annotated[
+        list[str], typer.Option("--set", metavar="NAME=VALUE", help="Any field of the training recipe, e.g. noise=8")
+    ] = [],  # noqa: B006
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Show what training will see: pictures as they are, each camera effect at its worst, and draws of everything.
+
+    Rotation, scale, crop, flip and colour are ultralytics' own and need `pip install 'edge-sorter[train]'`; mosaic is
+    not shown. Motion blur is belt speed times exposure time times scale.
+    """
+    from edge_sorter.lifecycle.augment import blur_length_px
+    from edge_sorter.lifecycle.dataset.preview import choose, effects_at_worst, recipe_with, rows
+    from edge_sorter.lifecycle.dataset.sheet import write_sheet
+
+    recipe = recipe_with(also)
+    moved = blur_length_px(belt_speed_mm_s=belt_speed_mm_s, exposure_ms=exposure_ms, px_per_mm=px_per_mm)
+    recipe = replace(recipe, blur_px=moved) if moved else recipe
+    paths = choose(data, picture, count, seed=seed)
+    with _progress(quiet=False) as progress:
+        table = rows(paths, recipe, variants=variants, seed=seed, progress=lambda n, of: progress("augment", n, of))
+    write_sheet(out, [tile for row in table for tile in row], columns=len(table[0]))
     console = Console(highlight=False, soft_wrap=True)
-    every = sum(map(len, done.parts.values()))
-    for part, pictures in done.parts.items():
-        if pictures:
-            boxes = sum(len(picture.boxes or ()) for picture in pictures)
-            share = 100 * len(pictures) / every
-            groups = done.groups[part]
-            console.print(f"{part:6} {len(pictures):6} pictures ({share:.1f} %)  {groups:5} groups  {boxes:6} boxes")
-    if done.unlabelled:
-        console.print(f"  [yellow]{done.unlabelled} pictures without labels left out[/]")
-    if done.coarse:
-        console.print(f"  [yellow]{done.coarse} pictures have no {by}: grouped by what else is known of them[/]")
-    if done.moved:
-        console.print(f"  [yellow]{done.moved} groups joined two parts of the earlier split and moved[/]")
-    console.print("examined: no group, original or near-duplicate lies in two parts")
-    console.print(
-        f"sha256 {done.sha256}\nNext: python -m edge_sorter.lifecycle train --data {escape(str(data))}/data.yaml"
-    )
-
-
-def _show_import(done: Imported, notes: list[str]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    boxes = ", ".join(f"{name} {done.boxes[name]}" for name in done.classes if done.boxes[name]) or "no boxes"
-    console.print(f"[bold]{escape(str(done.root))}[/]  {done.pictures} pictures, {escape(boxes)}")
-    for text, count in (*done.renamed.items(), *((f"{name} left out", n) for name, n in done.dropped.items())):
-        console.print(f"  {escape(text)}: {count} boxes")
-    if done.cut:
-        console.print(f"  {done.cut} boxes cut to their picture")
-    if done.unlabelled:
-        console.print(f"  [yellow]{done.unlabelled} pictures have no labels[/]")
-    for note in notes:
-        console.print(f"  {escape(note)}")
-    console.print(f"sha256 {done.sha256}\nNext: edge-sorter dataset check {escape(str(done.root))}")
+    console.print(f"[bold]{escape(str(out))}[/]  {len(table)} pictures, {len(table[0])} tiles each")
+    for text, _ in effects_at_worst(recipe):
+        console.print(f"  {text}")
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:
