@@ -55,6 +55,10 @@ def import_(
     cut: Annotated[
         bool, typer.Option("--cut", help="Cut every box to its picture, not only by a pixel or two")
     ] = False,
+    reviewed: Annotated[
+        bool,
+        typer.Option("--reviewed", help="A person has looked at all labels; a model's are labels now"),
+    ] = False,
     licence: Annotated[str, typer.Option(help="Licence of the pictures, for the model's card")] = "",
     origin: Annotated[str, typer.Option(help="Where they come from, for the model's card")] = "",
     as_json: JsonOption = False,
@@ -91,6 +95,7 @@ def import_(
             read,
             class_map=ClassMap(_pairs(rename), frozenset(drop), names),
             clip_all=cut,
+            reviewed=reviewed,
             progress=lambda n, total: progress("import", n, total),
         )
         notes = [f"{source.name}: {note}" for source in read for note in source.reading.notes]
@@ -136,6 +141,8 @@ def check(
     chosen = worst(found)
     if sheet is not None and chosen:
         write_sheet(sheet, [tile_of(found, item) for item in chosen], columns=6)
+    elif sheet is not None:
+        _errors.print(f"{escape(str(sheet))} is not written: no picture has a fault")
     errors, warnings = found.count("error"), found.count("warning")
     if as_json:
         rows = [item.record() for item in found.findings]

@@ -13,7 +13,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 from typing import Any
@@ -24,6 +24,7 @@ from edge_sorter.lifecycle.data import CLASSES
 from edge_sorter.lifecycle.dataset import pictures
 from edge_sorter.lifecycle.dataset.progress import Progress, silent
 from edge_sorter.lifecycle.dataset.reading import Reading
+from edge_sorter.lifecycle.dataset.record import about_source, row_of
 from edge_sorter.lifecycle.dataset.untrusted import Problems
 from edge_sorter.lifecycle.dataset.values import SCHEMA, Box, Corners, Draft, Picture, fingerprint, label_text
 
@@ -104,6 +105,7 @@ def write_dataset(
     *,
     class_map: ClassMap | None = None,
     clip_all: bool = False,
+    reviewed: bool = False,
     progress: Progress = silent,
 ) -> Imported:
     """Write a data set.
@@ -113,6 +115,7 @@ def write_dataset(
         sources: What was read.
         class_map: Renames, drops, order.
         clip_all: Cut every box to its picture, not only those that stick out by a pixel or two.
+        reviewed: A person has looked at all labels, so none is a model's any more.
         progress: Told pictures done and all.
 
     Raises:
@@ -137,10 +140,34 @@ def write_dataset(
                 problems.add(str(error))
             progress(len(rows), total)
         problems.raise_any()
+        rows = [replace(picture, pre_labels=False) for picture in rows] if reviewed else rows
         done.pictures = len(rows)
         done.sha256 = fingerprint(done.classes, rows)
         write_json(folder / "dataset.json", _record(done, class_map, sources, rows))
     return done
+
+
+def _record(done: Imported, class_map: ClassMap, sources: Sequence[Source], rows: Sequence[Picture]) -> dict[str, Any]:
+    about = [
+        about_source(
+            source.name,
+            form=source.reading.format,
+            licence=source.licence,
+            origin=source.origin,
+            earlier=source.reading.earlier,
+            classes=done.classes,
+            pictures=rows,
+        )
+        for source in sources
+    ]
+    return {
+        "schema": SCHEMA,
+        "sha256": done.sha256,
+        "classes": list(done.classes),
+        "class_map": {"rename": dict(sorted(class_map.rename.items())), "drop": sorted(class_map.drop)},
+        "sources": about,
+        "images": [row_of(picture) for picture in rows],
+    }
 
 
 @contextmanager
@@ -244,57 +271,6 @@ def _box(
         at = cut
     done.boxes[name] += 1
     return Box(done.classes.index(name), at)
-
-
-def _record(done: Imported, class_map: ClassMap, sources: Sequence[Source], rows: Sequence[Picture]) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "sha256": done.sha256,
-        "classes": list(done.classes),
-        "class_map": {"rename": dict(sorted(class_map.rename.items())), "drop": sorted(class_map.drop)},
-        "sources": [_about(source, done.classes, rows) for source in sources],
-        "images": [row_of(picture) for picture in rows],
-    }
-
-
-def _about(source: Source, classes: tuple[str, ...], rows: Sequence[Picture]) -> dict[str, Any]:
-    mine = [picture for picture in rows if picture.source == source.name]
-    boxes = Counter(classes[box.class_id] for picture in mine for box in picture.boxes or ())
-    about = {
-        "name": source.name,
-        "format": source.reading.format,
-        "licence": source.licence,
-        "origin": source.origin,
-        "images": len(mine),
-        "boxes": dict(sorted(boxes.items())),
-        "repeat": 1,
-        "split": "all",
-    }
-    earlier = {"made_from": list(source.reading.earlier)} if source.reading.earlier else {}
-    return about | earlier
-
-
-def row_of(picture: Picture) -> dict[str, Any]:
-    """Return a picture's row in `dataset.json`; what is not known is left out."""
-    groups = picture.groups
-    known: dict[str, Any] = {
-        "day": groups.day,
-        "clip": groups.clip,
-        "frame": groups.frame,
-        "parcels": list(groups.parcels),
-        "original": groups.original,
-        "part": picture.part,
-        "pre_labels": picture.pre_labels,
-    }
-    row = {
-        "file": picture.file,
-        "sha256": picture.sha256,
-        "width_px": picture.size_px[0],
-        "height_px": picture.size_px[1],
-        "boxes": None if picture.boxes is None else len(picture.boxes),
-        "source": picture.source,
-    }
-    return row | {key: value for key, value in known.items() if value or (key == "frame" and value is not None)}
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from edge_sorter.errors import DatasetError
 from edge_sorter.lifecycle.dataset.progress import Progress, silent
-from edge_sorter.lifecycle.dataset.reading.own import groups_from, load_record, read_labels
+from edge_sorter.lifecycle.dataset.reading.own import read_labels
+from edge_sorter.lifecycle.dataset.record import groups_from, load_record
 from edge_sorter.lifecycle.dataset.untrusted import Problems, inside
 from edge_sorter.lifecycle.dataset.values import Box, Dataset, Picture, fingerprint, label_path
 

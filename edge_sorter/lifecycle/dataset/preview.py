@@ -21,7 +21,8 @@ from edge_sorter.lifecycle import augment
 from edge_sorter.lifecycle.augment import CameraEffects
 from edge_sorter.lifecycle.dataset import pictures
 from edge_sorter.lifecycle.dataset.progress import Progress, silent
-from edge_sorter.lifecycle.dataset.reading.own import load_record, read_labels
+from edge_sorter.lifecycle.dataset.reading.own import read_labels
+from edge_sorter.lifecycle.dataset.record import load_record
 from edge_sorter.lifecycle.dataset.sheet import Tile
 from edge_sorter.lifecycle.dataset.untrusted import Problems
 from edge_sorter.lifecycle.dataset.values import SUFFIXES, Corners, label_path

@@ -116,7 +116,7 @@ def parts_of(data: Dataset) -> tuple[dict[str, str], tuple[str, ...]]:
 
 def open_rows(root: Path) -> list[object]:
     """Return the rows of the record, to know how many pictures there are."""
-    from edge_sorter.lifecycle.dataset.reading.own import load_record
+    from edge_sorter.lifecycle.dataset.record import load_record
 
     return list(load_record(root)["images"])
 

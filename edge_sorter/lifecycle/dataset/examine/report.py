@@ -34,7 +34,7 @@ def worst(found: Examined, count: int = WORST) -> list[Finding]:
     files: set[str] = set()
     chosen = []
     for item in found.findings:
-        if not item.file or item.file in files or kinds[item.kind] >= A_KIND or item.kind in ("pre_labels", "changed"):
+        if not item.file or item.file in files or kinds[item.kind] >= A_KIND or item.kind == "changed":
             continue
         kinds[item.kind] += 1
         files.add(item.file)

@@ -6,46 +6,14 @@ hashes from the images as they are now.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from edge_sorter.errors import DatasetError
 from edge_sorter.lifecycle.dataset.reading import Reading
 from edge_sorter.lifecycle.dataset.reading.yolo import parse_line
+from edge_sorter.lifecycle.dataset.record import groups_from, load_record
 from edge_sorter.lifecycle.dataset.untrusted import Problems, inside, read_text
-from edge_sorter.lifecycle.dataset.values import SCHEMA, Corners, Draft, Groups, label_path
-
-
-def load_record(root: Path) -> dict[str, Any]:
-    """Return `dataset.json`.
-
-    Raises:
-        DatasetError: There is none, or it is another version's.
-    """
-    path = root / "dataset.json"
-    if not path.is_file():
-        raise DatasetError(f"{root} is no data set: it has no dataset.json. Make one: edge-sorter dataset import")
-    try:
-        record = json.loads(read_text(path))
-        schema = record["schema"]
-        if schema != SCHEMA:
-            raise DatasetError(f"{path} has schema {schema!r}; this version reads {SCHEMA!r}")
-        record["images"], record["classes"], record["sources"]  # all three must be there
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path} is no record of a data set ({error}); import the pictures again") from None
-    return dict(record)
-
-
-def groups_from(row: dict[str, Any]) -> Groups:
-    """Return the groups of one row of `dataset.json`."""
-    return Groups(
-        day=str(row.get("day", "")),
-        clip=str(row.get("clip", "")),
-        frame=row.get("frame"),
-        parcels=tuple(row.get("parcels", ())),
-        original=str(row.get("original", "")),
-    )
+from edge_sorter.lifecycle.dataset.values import Corners, Draft, label_path
 
 
 def read_labels(path: Path, *, classes: int, problems: Problems) -> tuple[tuple[int, Corners], ...] | None:
