@@ -51,6 +51,7 @@ class Plan:
 def begin(out: Path, plan: Plan, found: Fingerprint, *, command: str) -> dict[str, Any]:
     """Write the record of a run that starts, and return it."""
     listed = plan.data.with_name("dataset.json")
+    known = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else {"sha256": found.sha256}
     earlier = plan.weights.parent.parent / NAME if plan.weights else None
     record = {
         "status": "started",
@@ -68,7 +69,7 @@ def begin(out: Path, plan: Plan, found: Fingerprint, *, command: str) -> dict[st
         "torch": _version("torch"),
         "packages": {name: _version(name) for name in PACKAGES},
         "machine": {"system": platform.platform(), "python": platform.python_version(), "cpus": os.cpu_count()},
-        "dataset": json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else {"sha256": found.sha256},
+        "dataset": {key: value for key, value in known.items() if key != "images"},  # its row a picture stays there
         "examined": asdict(found),
         "started_from": json.loads(earlier.read_text(encoding="utf-8")) if earlier and earlier.is_file() else None,
     }

@@ -75,6 +75,4 @@ def show_split(data: Path, done: Split, by: str) -> None:
     if done.moved:
         console.print(f"  [yellow]{done.moved} groups joined two parts of the earlier split and moved[/]")
     console.print("examined: no group, original or near-duplicate lies in two parts")
-    console.print(
-        f"sha256 {done.sha256}\nNext: python -m edge_sorter.lifecycle train --data {escape(str(data))}/data.yaml"
-    )
+    console.print(f"sha256 {done.sha256}\nNext: edge-sorter train --data {escape(str(data))}/data.yaml")
