@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from edge_sorter.errors import ModelError
-from edge_sorter.lifecycle.isolate import isolate_ultralytics
+from edge_sorter.lifecycle.isolate import isolate_ultralytics, warn_of_pickle
 
 OPSET = 17  # the newest that the TensorRT 8.5 and 8.6 of JetPack 5 read
 IR_VERSION = 8
@@ -79,10 +79,13 @@ def load_network(checkpoint: Path) -> Any:
     isolate_ultralytics()
     import torch
 
-    # A checkpoint is a pickle: it is only ever our own, from the run before this command.
+    warn_of_pickle(checkpoint)
     state = torch.load(str(checkpoint), map_location="cpu", weights_only=False)
     model = (state.get("ema") or state["model"]).float().eval()
-    if getattr(model.model[-1], "one2one_cv2", None) is None:
+    head = model.model[-1]
+    if type(head).__name__ != "Detect":  # its relatives have more outputs, which would be lost without a word
+        raise ModelError(f"{checkpoint} ends in {type(head).__name__}: only detectors (--task detect) run on a line.")
+    if getattr(head, "one2one_cv2", None) is None:
         raise ModelError(
             f"{checkpoint} has no one-to-one head. Train a YOLO26 architecture, e.g. --model yolo26n.yaml."
         )

@@ -5,11 +5,19 @@ Contract: call `isolate_ultralytics` before any import of ultralytics in the pro
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from pathlib import Path
 
 from edge_sorter.errors import ModelError
+
+log = logging.getLogger(__name__)
+
+
+def warn_of_pickle(checkpoint: Path) -> None:
+    """Say what loading a checkpoint means, each time one is about to be."""
+    log.warning("%s is a pickle: loading it runs whatever code is in it; use only files you trust", checkpoint)
 
 
 def isolate_ultralytics(folder: Path | None = None) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 from edge_sorter.errors import ModelError
 from edge_sorter.lifecycle import run_record, training_data
-from edge_sorter.lifecycle.isolate import isolate_ultralytics
+from edge_sorter.lifecycle.isolate import isolate_ultralytics, warn_of_pickle
 from edge_sorter.lifecycle.run_record import Plan
 
 log = logging.getLogger(__name__)
@@ -79,6 +79,8 @@ def train(data: Path, out: Path, *, plan: Plan | None = None, means: Means | Non
     for what, path in (("checkpoint", plan.weights), ("teacher", plan.teacher)):
         if path is not None and not path.is_file():
             raise ModelError(f"No {what} at {path}.")
+        if path is not None:
+            warn_of_pickle(path)
     if plan.teacher and plan.task != "detect":
         raise ModelError(f"A teacher helps with detect only, not with {plan.task}.")
     chosen = training_data.read(data, task=plan.task)

@@ -151,6 +151,38 @@ def test_a_full_disk_stops_with_one_sentence_and_keeps_what_was_there(place: Pat
     assert json.loads((place / "full/training.json").read_text())["epochs_done"] == 1
 
 
+def test_the_exported_file_computes_what_the_checkpoint_does(place: Path) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed (extra: train)")
+    sizes = ("--width", "128", "--height", "96")
+    edge_sorter("export", "--checkpoint", "whole/weights/best.pt", "--out", "m.onnx", *sizes, cwd=place)
+    facts = json.loads((place / "m.json").read_text())["training"]
+    assert facts["recipe"]["imgsz"] == 64
+    parity = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PARITY, "whole/weights/best.pt", "m.onnx"],
+        check=False,
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    assert parity.returncode == 0, parity.stderr[-3000:]
+    boxes_px, scores = (float(part) for part in parity.stdout.split()[-2:])
+    assert boxes_px < 0.01
+    assert scores < 1e-4
+
+
+def test_a_student_learns_beside_a_teacher_and_leaves_without_it(place: Path) -> None:
+    args = ("distill", "--teacher", "whole/weights/best.pt", "--data", "set/data.yaml", "--out", "student")
+    edge_sorter(*args, "--epochs", "1", "--imgsz", "64", "--batch", "4", "--device", "cpu", cwd=place)
+    with (place / "student/results.csv").open() as file:
+        assert float(next(csv.DictReader(file))["train/dis_loss"]) > 0
+    names = set(weights(place / "student/weights/last.pt"))
+    assert names == set(weights(place / "whole/weights/last.pt"))
+    state = torch.load(place / "student/weights/resume.pt", weights_only=True)
+    assert not any(name.startswith("teacher_model.") for name in state["model"])
+
+
 def test_attributes_are_learned_several_at_once(tmp_path: Path) -> None:
     attribute_set(tmp_path / "set")
     args = ("train", "--task", "classify", "--data", "set/data.yaml", "--out", "run", "--imgsz", "64", "--batch", "6")
@@ -164,6 +196,19 @@ def test_attributes_are_learned_several_at_once(tmp_path: Path) -> None:
     assert weights(tmp_path / "run/weights/best.pt")[head].shape[0] == 2
 
 
+def test_only_detectors_are_exported(tmp_path: Path) -> None:
+    from ultralytics.nn.tasks import OBBModel
+
+    from edge_sorter.lifecycle.export import export
+
+    checkpoint = tmp_path / "run/weights/last.pt"
+    checkpoint.parent.mkdir(parents=True)
+    torch.save({"model": OBBModel("yolo26n-obb.yaml", nc=2, verbose=False), "ema": None}, checkpoint)
+    with pytest.raises(ModelError, match="OBB"):
+        export(checkpoint, tmp_path / "m.onnx")
+    assert not (tmp_path / "m.onnx").exists()
+
+
 @pytest.mark.parametrize(("task", "form"), [("segment", "polygon"), ("obb", "corners")])
 def test_outlines_and_turned_boxes_train_through_the_same_command(tmp_path: Path, task: str, form: str) -> None:
     collage_set(tmp_path / "set", train=4, valid=2, form=form)
@@ -171,3 +216,26 @@ def test_outlines_and_turned_boxes_train_through_the_same_command(tmp_path: Path
     edge_sorter(*args, *TINY, cwd=tmp_path)
     record = json.loads((tmp_path / "run/training.json").read_text())
     assert (record["task"], record["epochs_done"]) == (task, 1)
+
+
+PARITY = """
+import sys
+from pathlib import Path
+import numpy as np, onnxruntime, torch
+from edge_sorter.detect.decode import Grid
+from edge_sorter.lifecycle.export import load_network
+network = load_network(Path(sys.argv[1]))
+image = np.random.default_rng(2).random((1, 3, 160, 224), np.float32)
+head = network.model[-1]
+with torch.no_grad():
+    _, raw = network(torch.from_numpy(image))
+    raw = raw.get("one2one", raw)
+    head.end2end = True
+    exact = head._inference(raw)[0].numpy()
+session = onnxruntime.InferenceSession(sys.argv[2], providers=["CPUExecutionProvider"])
+boxes, scores = session.run(["boxes", "scores"], {"images": image})
+grid = Grid.of((224, 160))
+distances = boxes[0] * grid.strides_px
+xyxy = np.concatenate((grid.centers_px - distances[:2], grid.centers_px + distances[2:]))
+print(np.abs(xyxy - exact[:4]).max(), np.abs(scores[0] - exact[4:]).max())
+"""
