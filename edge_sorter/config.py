@@ -33,7 +33,7 @@ class BlindSection(Section):
     """When a camera counts as blind: no usable picture, so no decision may be built on it."""
 
     no_frame_ms: float = Field(150, gt=0, description="silence after which a live camera is lost")
-    frozen_frames: int = Field(10, ge=2, description="identical pictures in a row that mean a frozen camera")
+    frozen_frames: int = Field(7, ge=2, description="identical pictures in a row that mean a frozen camera")
     dark_luma: float = Field(8.0, ge=0, le=255, description="mean luma below this is a black picture")
     recovered_frames: int = Field(5, ge=1, description="good pictures in a row that end blindness")
 

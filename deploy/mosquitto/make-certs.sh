@@ -3,10 +3,11 @@
 # For trials and small plants; where the plant has its own PKI, use that and keep the common names.
 #   ./make-certs.sh DIR BROKER_HOST USER...
 #   ./make-certs.sh certs broker.hub7.local sorter.line03.vis01 gateway.line03.vis01 monitor
+# BROKER_HOST may be several names or addresses, with commas between them.
 # An existing authority in DIR is used again, an existing certificate is left alone.
 set -eu
 if [ $# -lt 3 ]; then
-	sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 fi
 dir=$1 host=$2
@@ -35,12 +36,15 @@ issue() {
 	echo "made  $dir/$1.pem"
 }
 
-case "$host" in
-*[!0-9.]*) names="DNS:$host" ;;
-*) names="IP:$host" ;;
-esac
-issue broker "$host" "extendedKeyUsage=serverAuth
-subjectAltName=$names"
+names=
+for name in $(printf '%s' "$host" | tr , ' '); do
+	case "$name" in
+	*[!0-9.]*) names="$names,DNS:$name" ;;
+	*) names="$names,IP:$name" ;;
+	esac
+done
+issue broker "${host%%,*}" "extendedKeyUsage=serverAuth
+subjectAltName=${names#,}"
 for user in "$@"; do
 	issue "$user" "$user" "extendedKeyUsage=clientAuth"
 done

@@ -23,6 +23,7 @@ from edge_sorter.video.source import ClosedAfterWith, Picture
 TICK_S = 0.05
 REFUSED_WAIT_S = 30.0
 """Cameras lock an account after a few wrong passwords in a row."""
+HURRIED_S = 2.0
 
 Connect = Callable[[tuple[int, int] | None], Connection]
 """Opens the camera once, for pictures of the given size (None: the camera's own); raises Lost."""
@@ -213,7 +214,20 @@ class Backoff:
 def open_camera(section: VideoSection, *, clock: Clock) -> CameraSource:
     """Open the network, USB or GStreamer camera that `section.source` names.
 
+    Every other call gives up early: a camera that is just starting may take a call and never answer it, while the next
+    one is answered at once. A slow one still gets all its time, at the call after.
+
     Raises:
         CameraError: It did not answer in time, or needs what this machine lacks.
     """
-    return CameraSource(section, clock=clock, connect=lambda size_px: connect(section, clock=clock, size_px=size_px))
+    hurried = False
+
+    def call(size_px: tuple[int, int] | None) -> Connection:
+        nonlocal hurried
+        hurried = not hurried
+        limit_s = min(HURRIED_S, section.open_timeout_s) if hurried else section.open_timeout_s
+        connection = connect(section, clock=clock, size_px=size_px, limit_s=limit_s)
+        hurried = False
+        return connection
+
+    return CameraSource(section, clock=clock, connect=call)

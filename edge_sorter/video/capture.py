@@ -20,7 +20,7 @@ from edge_sorter.config import VideoSection
 from edge_sorter.errors import CameraError
 from edge_sorter.types import Image
 from edge_sorter.video.lag import Lag
-from edge_sorter.video.network import Lost, knock, loss, stream_options
+from edge_sorter.video.network import SILENT, Lost, knock, loss, stream_options
 from edge_sorter.video.picture import PictureMaker, scaled_size, upright_size
 
 BAD_PACKETS_IN_A_ROW = 100
@@ -70,9 +70,10 @@ class StreamConnection:
     An H.264 picture on RTP is known to be complete when the next one begins, so it is stamped one frame time late.
 
     Args:
-        section: What to open. Its `open_timeout_s` bounds the handshake.
+        section: What to open.
         clock: Stamps arrivals.
         size_px: Size of the pictures to return, or None to take the camera's (scaled to `max_width_px`).
+        limit_s: How long the handshake may take.
         stale_ns: Frames that arrive later than this, compared with the promptest, are dropped as stale.
 
     Raises:
@@ -81,7 +82,15 @@ class StreamConnection:
 
     READ_TIMEOUT_S = 1.0
 
-    def __init__(self, section: VideoSection, *, clock: Clock, size_px: tuple[int, int] | None, stale_ns: int) -> None:
+    def __init__(
+        self,
+        section: VideoSection,
+        *,
+        clock: Clock,
+        size_px: tuple[int, int] | None,
+        limit_s: float,
+        stale_ns: int,
+    ) -> None:
         source = str(section.source)
         self._clock = clock
         self._max_width_px = section.max_width_px
@@ -89,13 +98,14 @@ class StreamConnection:
         knock(source)
         started_ns = clock.now_ns()
         try:
-            self._container = av.open(
-                source, options=stream_options(source), timeout=(section.open_timeout_s, self.READ_TIMEOUT_S)
-            )
+            self._container = av.open(source, options=stream_options(source), timeout=(limit_s, self.READ_TIMEOUT_S))
         except av.FFmpegError as error:
             # FFmpeg takes a handshake that it gave up for a malformed one.
-            gave_up = clock.now_ns() - started_ns >= 0.9e9 * section.open_timeout_s
+            gave_up = clock.now_ns() - started_ns >= 0.9e9 * limit_s
             raise loss(error, gave_up=gave_up) from error
+        if clock.now_ns() - started_ns >= 0.9e9 * limit_s:
+            self._container.close()  # it is told to give up, and then says that all is well
+            raise Lost(SILENT)
         streams = self._container.streams.video
         if not streams:
             self._container.close()
@@ -233,8 +243,8 @@ class DeviceConnection:
         self._capture.release()
 
 
-def connect(section: VideoSection, *, clock: Clock, size_px: tuple[int, int] | None) -> Connection:
-    """Open the camera that `section.source` names, once.
+def connect(section: VideoSection, *, clock: Clock, size_px: tuple[int, int] | None, limit_s: float) -> Connection:
+    """Open the camera that `section.source` names, once; a network camera within `limit_s`.
 
     Raises:
         Lost: It does not answer.
@@ -263,7 +273,7 @@ def connect(section: VideoSection, *, clock: Clock, size_px: tuple[int, int] | N
             max_width_px=section.max_width_px,
         )
     stale_ns = round(section.blind.no_frame_ms * 1e6)
-    return StreamConnection(section, clock=clock, size_px=size_px, stale_ns=stale_ns)
+    return StreamConnection(section, clock=clock, size_px=size_px, limit_s=limit_s, stale_ns=stale_ns)
 
 
 def refuse_gstreamer_if_absent(build_information: str) -> None:

@@ -52,9 +52,15 @@ class Camera:
         if password:
             self.ask_for(*password, factory)
         self.server.get_mount_points().add_factory("/cam", factory)
-        if not self.server.attach(None):
-            sys.exit(f"port {port} is taken")
         GLib.timeout_add(round(1000 / fps), self.push)
+        GLib.timeout_add(200, self.open)
+
+    def open(self) -> bool:
+        """Answer calls, from the running loop: the server may leave a caller without pictures who comes before it."""
+        if not self.server.attach(None):
+            sys.exit("the port is taken")
+        print("ready", flush=True)
+        return False
 
     def ask_for(self, user: str, password: str, factory: object) -> None:
         """Digest, as cameras do."""
@@ -104,7 +110,6 @@ def main() -> None:
         GLib.idle_add(camera.loop.quit)
 
     threading.Thread(target=listen, daemon=True).start()
-    print("ready", flush=True)
     camera.loop.run()
 
 

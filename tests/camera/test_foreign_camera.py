@@ -25,6 +25,7 @@ from edge_sorter.errors import CameraError
 from edge_sorter.replay.memory import resident_mb
 from edge_sorter.types import Blind, Frame
 from edge_sorter.video import FrameSource, HealthMonitor, open_source
+from edge_sorter.video.camera import HURRIED_S
 
 pytestmark = pytest.mark.camera
 
@@ -98,10 +99,10 @@ class Line:
         print(f"{reason} after {took_s * 1e3:.0f} ms")
         assert took_s <= BLIND_S + self.standstill.allowance_s
 
-    def good_in_time(self, *, since: float) -> None:
+    def good_in_time(self, *, since: float, but_s: float = 0.0) -> None:
         took_s = self.until_good(since=since)
         print(f"good again after {took_s * 1e3:.0f} ms")
-        assert took_s <= AGAIN_S + self.standstill.allowance_s
+        assert took_s <= AGAIN_S + but_s + self.standstill.allowance_s
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +219,8 @@ def test_the_camera_restarts(line: Line, camera: ForeignCamera):
         line.until_blind("CAM_LOST", since=time.monotonic())
     camera.start()
     line.standstill.mark()
-    line.good_in_time(since=time.monotonic())
+    # One start in forty this server leaves its first caller without pictures; the second is served.
+    line.good_in_time(since=time.monotonic(), but_s=HURRIED_S)
 
 
 def test_its_password_is_used_and_a_wrong_one_is_not_tried_again_and_again(clips: Path, caplog):

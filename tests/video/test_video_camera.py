@@ -439,6 +439,40 @@ def test_a_camera_that_accepts_and_stays_mute_fails_in_time():
         assert time.monotonic() - start < 6
 
 
+def test_a_call_that_is_never_answered_is_given_up_early_for_the_next():
+    """The first caller is taken and left without an answer; the camera's own port serves the second."""
+    with RtspCamera() as camera, socket.create_server(("127.0.0.1", 0)) as door:
+        port = door.getsockname()[1]
+
+        def answer() -> None:
+            door.accept()[0].close()  # the knock
+            mute, _ = door.accept()
+            while not answered.is_set():
+                caller, _ = door.accept()
+                behind = socket.create_connection(("127.0.0.1", camera.port))
+                for one, other in ((caller, behind), (behind, caller)):
+                    threading.Thread(target=_pass_on, args=(one, other), daemon=True).start()
+            mute.close()
+
+        answered = threading.Event()
+        threading.Thread(target=answer, daemon=True).start()
+        began = time.monotonic()
+        with open_source(rtsp(f"rtsp://127.0.0.1:{port}/cam", open_timeout_s=30), clock=SystemClock()) as source:
+            watch(source, until=is_frame)
+            answered.set()
+        assert time.monotonic() - began < 20, "less than the limit of a patient call"
+
+
+def _pass_on(one: socket.socket, other: socket.socket) -> None:
+    try:
+        while data := one.recv(65536):
+            other.sendall(data)
+    except OSError:
+        return
+    finally:
+        other.close()
+
+
 def test_closing_a_live_camera_is_quick_and_leaves_no_thread():
     with RtspCamera() as camera:
         source = open_source(rtsp(camera.url), clock=SystemClock())
