@@ -37,7 +37,7 @@ def _images(console: Console, document: dict[str, Any]) -> None:
         "R",
         "best F1",
         "at",
-        f"recall {figures['target_recall']:g} at",
+        f"R≥{figures['target_recall']:g} at",
         "P there",
         box=None,
     )
@@ -51,7 +51,7 @@ def _images(console: Console, document: dict[str, Any]) -> None:
             f"{row['working']['recall']:.3f}",
             f"{row['best_f1']['f1']:.3f}",
             f"{row['best_f1']['confidence']:.2f}",
-            f"{target['confidence']:.2f}" if target else "not reached",
+            f"{target['confidence']:.2f}" if target else "never",
             f"{target['precision']:.3f}" if target else "",
         )
     console.print(per_class)
