@@ -200,6 +200,9 @@ class IdentifySection(Section):
     symbologies: tuple[str, ...] = Field(("Code128", "QRCode", "DataMatrix"), description="formats to look for")
     code_pattern: str | None = Field(None, description="regular expression a code must match to count")
     code_votes: int = Field(2, ge=1, description="frames that must agree on a code")
+    class_flags: dict[str, Literal["DAMAGED", "DG", "NON_CONVEYABLE", "OPEN", "OVERSIZE", "OVER_HEIGHT", "WET"]] = (
+        Field({}, description="classes of the model that stand for a condition; DG counts from the first sighting on")
+    )
     scanners: dict[str, ScannerSection] = Field(
         {}, description="external scanners by name: `at_mm` of the trigger, `window_mm` (100); need an encoder"
     )

@@ -14,6 +14,7 @@ from typing import Any
 from edge_sorter.events import (
     EncoderCount,
     Flush,
+    HostData,
     LaneReport,
     LaneStatus,
     LineEvent,
@@ -32,6 +33,7 @@ KINDS: dict[str, type[LineEvent]] = {
     "lane": LaneReport,
     "line": LineReport,
     "scan": ScannerRead,
+    "host": HostData,
     "plan": PlanOffer,
     "flush": Flush,
     "wall": WallTime,
@@ -61,7 +63,11 @@ def event_from(record: list[Any]) -> LineEvent:
         values[2] = LaneStatus(values[2])
     elif cls is ScannerRead:
         values[4:5] = [tuple((symbology, text) for symbology, text in codes) for codes in values[4:5]]
-        values[6:7] = [tuple(size) for size in values[6:7]]
+        values[6:7] = [None if size is None else tuple(size) for size in values[6:7]]
+        values[7:8] = [tuple(flags) for flags in values[7:8]]
+    elif cls is HostData:
+        values[3:4] = [tuple((key, value) for key, value in keys) for keys in values[3:4]]
+        values[4:5] = [tuple(flags) for flags in values[4:5]]
     return cls(*values)
 
 

@@ -90,6 +90,7 @@ class ScannerRead:
         count: Encoder count of the trigger, or None.
         codes: (symbology or AIM identifier, text) pairs.
         weight_g, dim_mm: From a scale or dimensioner (length, width, height), or None.
+        flags: What it saw of the parcel's condition, out of `types.CONDITIONS`.
     """
 
     at_ns: int
@@ -99,6 +100,26 @@ class ScannerRead:
     codes: tuple[tuple[str, str], ...] = ()
     weight_g: float | None = None
     dim_mm: tuple[float, float, float] | None = None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostData:
+    """What the host knows of the parcel that carries a code.
+
+    Attributes:
+        at_ns: Time of arrival.
+        code: Text of the code it was asked about.
+        known: Whether it has data of that parcel.
+        keys: (route key, value) pairs, for the sort plan.
+        flags: The parcel's condition as booked, out of `types.CONDITIONS`.
+    """
+
+    at_ns: int
+    code: str
+    known: bool
+    keys: tuple[tuple[str, str], ...] = ()
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +212,7 @@ LineEvent = (
     | LaneReport
     | LineReport
     | ScannerRead
+    | HostData
     | PlanOffer
     | Flush
     | WallTime

@@ -27,11 +27,13 @@ from edge_sorter.plc.topics import Topics
 from edge_sorter.replay.runner import Progress, ReplayOptions, ReplayResult, replay_clip
 from edge_sorter.service.attended import AttendedLink
 from edge_sorter.service.decision_log import DecisionLog
+from edge_sorter.service.host_asker import HostAsker
 from edge_sorter.service.kept_journal import KeptJournal, Tell
 from edge_sorter.service.model_swap import ModelSwap
 from edge_sorter.service.notify import Notify
 from edge_sorter.service.plan_news import PlanNews
 from edge_sorter.service.reload import Reload
+from edge_sorter.service.self_test import self_test
 from edge_sorter.service.standby import Standby, holdable_mm_s
 from edge_sorter.service.status import LineStatus
 from edge_sorter.sort import SortPlan, load_plan
@@ -151,6 +153,8 @@ def _run(around: Around, *, stopped: Callable[[], bool], reload_asked: Callable[
         switched=lambda: _switched(around, pipeline, source),
     )
     news.look()
+    asker = HostAsker(pipeline.router, around.link, clock=clock, boot_id=around.boot_id, replay=realtime)
+    around.link.on_command("selftest", lambda _: self_test(around.status.snapshot(decisions=0, timings=0)))
     reload = _reload(around, detector, swap, asked=reload_asked, tell=attended.remark)
     line, _ = line_of(config, around.link, WallClock(clock), *reload, swap)
 
@@ -180,7 +184,7 @@ def _run(around: Around, *, stopped: Callable[[], bool], reload_asked: Callable[
         clock=clock,
         line=line,
         health=HealthMonitor(config.video.blind, watch_frozen=not realtime),
-        observers=(*observers, swap, news),
+        observers=(*observers, swap, news, asker),
         stopped=stopped,
         rescue=rescue,
     )

@@ -163,19 +163,22 @@ class Code:
 
 
 PARCEL_FLAGS = {
+    "CHECK_FAIL": "a code was read whose check digit is wrong, and none that is right",
     "CODE_CONFLICT": "two different codes of one symbology",
     "DAMAGED": "crushed or torn",
-    "DG": "a dangerous-goods label was seen, in however few pictures",
+    "DG": "dangerous goods: a label was seen, in however few pictures, or somebody says so",
     "NON_CONVEYABLE": "rolls or hangs over",
     "OPEN": "flaps or bag open",
     "OVERSIZE": "longer or wider than the line takes",
     "OVER_HEIGHT": "higher than the line takes",
-    "SKEW": "lies askew",
     "TOUCHES_EDGE": "the newest look cut it off at the edge of the view",
     "UNEXPECTED": "the PLC's photo-eye did not see it",
     "WET": "wet or leaking",
 }
 """Every flag a parcel may carry and what it means; sort plans are checked against it."""
+
+CONDITIONS = ("DAMAGED", "DG", "NON_CONVEYABLE", "OPEN", "OVERSIZE", "OVER_HEIGHT", "WET")
+"""Flags about the parcel itself: a class of the model stands for one, or a scanner or the host says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +227,6 @@ class Reason(str, Enum):
     MULTI_LABEL_CONFLICT = "MULTI_LABEL_CONFLICT"
     CHECK_FAIL = "CHECK_FAIL"
     NO_DATA = "NO_DATA"
-    NO_PLAN = "NO_PLAN"
     UNKNOWN_DEST = "UNKNOWN_DEST"
     DG = "DG"
     DAMAGED = "DAMAGED"

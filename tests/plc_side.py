@@ -34,6 +34,7 @@ class PlcSide:
         alarms: Alarm code to the states it went through.
         replies: Answers to commands.
         plans: What was said about sort plans.
+        asked: Questions to the host.
         gaps: Sequence numbers that never came, or came after a higher one.
         way_in, way_out: What happens to decisions on their way here, and to answers from here.
     """
@@ -56,6 +57,7 @@ class PlcSide:
         self.replies: list[dict] = []
         self.kpis: list[dict] = []
         self.plans: list[dict] = []
+        self.asked: list[dict] = []
         self.acted_late = self.gaps = self.malformed = 0
         self.heartbeats: list[tuple[float, dict]] = []
         self._revs: dict[str, int] = {}
@@ -162,6 +164,8 @@ class PlcSide:
             self.records.append(data)
         elif below == "plan/status":
             self.plans.append(data)
+        elif below == "route/ask":
+            self.asked.append(data)
         elif below == "kpi":
             self.kpis.append(data)
         elif below.startswith("alarm/"):

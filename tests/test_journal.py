@@ -61,7 +61,7 @@ def a_decision(**changes) -> SortDecision:
         "confidence": 0.98765,
         "size_mm": (301.234, 200.0),
         "codes": (Code("Code128", "JD1", 3),),
-        "flags": ("SKEW",),
+        "flags": ("WET",),
         "position": BeltPosition("SPEED", 1234.5678, 1500.0, -3.14159, (100.04, 50.0)),
         "crossed_ns": 10,
         "captured_ns": 20,

@@ -47,7 +47,14 @@ class Acceptance:
 
     def __call__(self, symbology: str, text: str) -> bool:
         """Tell whether a read counts."""
-        return (self._pattern is None or self._pattern.fullmatch(text) is not None) and plausible(symbology, text)
+        return self._fits(text) and plausible(symbology, text)
+
+    def fails_check(self, symbology: str, text: str) -> bool:
+        """Tell whether a read would count but for its check digit."""
+        return self._fits(text) and not plausible(symbology, text)
+
+    def _fits(self, text: str) -> bool:
+        return self._pattern is None or self._pattern.fullmatch(text) is not None
 
 
 @dataclass(slots=True)

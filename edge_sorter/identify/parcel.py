@@ -8,11 +8,12 @@ ends. Evidence is taken from measured frames only; predictions add nothing.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edge_sorter.belt import BeltMap
 from edge_sorter.config import IdentifySection
+from edge_sorter.errors import ConfigError
 from edge_sorter.identify.codes import Acceptance
 from edge_sorter.types import Box, Code, CodeRead, Parcel, Track, TrackState
 
@@ -36,6 +37,8 @@ class _Evidence:
     size_mm: tuple[float, float] | None = None
     code_frames: dict[tuple[str, str], int] = field(default_factory=dict)
     touches_edge: bool = False
+    hazard: bool = False
+    """A look had a class that stands for dangerous goods; missing those is worse than being wrong."""
     parcel: Parcel | None = None
     """What it amounted to when something was last learnt."""
 
@@ -62,6 +65,7 @@ class Identifier:
     ) -> None:
         self._classes = classes
         self._belt_map = belt_map
+        self._flag_of = _flags_by_class(section.class_flags, classes)
         self._code_votes = section.code_votes
         self._accepts = Acceptance(section)
         width, height = image_size_px
@@ -99,6 +103,7 @@ class Identifier:
             left, top, right, bottom = self._whole
             evidence.touches_edge = x1 < left or y1 < top or x2 > right or y2 > bottom
             _vote(evidence, track)
+            evidence.hazard |= self._flag_of.get(track.class_id) == "DG"
             if size_mm is not None and not evidence.touches_edge:
                 evidence.sizes_mm.append(size_mm)
                 evidence.size_mm = _median(evidence.sizes_mm)
@@ -114,9 +119,27 @@ class Identifier:
             class_confidence=round(evidence.votes.get(winner, 0.0) / total, 4) if total > 0.0 else 0.0,
             size_mm=evidence.size_mm,
             codes=accepted,
-            flags=_flags(evidence, accepted),
+            flags=self._flags(evidence, accepted),
         )
         return evidence.parcel
+
+    def _flags(self, evidence: _Evidence, accepted: tuple[Code, ...]) -> tuple[str, ...]:
+        """Name what is odd; two different codes of one symbology contradict each other (a pattern filters by-codes)."""
+        flags: set[str] = set()
+        if len(accepted) > len({code.symbology for code in accepted}):
+            flags.add("CODE_CONFLICT")
+        if not accepted and any(
+            frames >= self._code_votes and self._accepts.fails_check(*code)
+            for code, frames in evidence.code_frames.items()
+        ):
+            flags.add("CHECK_FAIL")
+        if evidence.touches_edge:
+            flags.add("TOUCHES_EDGE")
+        if evidence.hazard:
+            flags.add("DG")
+        if evidence.winner in self._flag_of:
+            flags.add(self._flag_of[evidence.winner])
+        return tuple(sorted(flags))
 
     def _sizes_mm(self, tracks: Sequence[Track]) -> dict[int, tuple[float, float]]:
         """Return length along travel and width across it, by track.
@@ -157,11 +180,15 @@ def _median(sizes_mm: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return round((along[half] + along[-1 - half]) / 2.0, 1), round((across[half] + across[-1 - half]) / 2.0, 1)
 
 
-def _flags(evidence: _Evidence, accepted: tuple[Code, ...]) -> tuple[str, ...]:
-    """Name what is odd; two different codes of one symbology contradict each other (a pattern filters by-codes)."""
-    flags: list[str] = []
-    if len(accepted) > len({code.symbology for code in accepted}):
-        flags.append("CODE_CONFLICT")
-    if evidence.touches_edge:
-        flags.append("TOUCHES_EDGE")
-    return tuple(flags)
+def _flags_by_class(class_flags: Mapping[str, str], classes: tuple[str, ...]) -> dict[int, str]:
+    """Return flags by class id.
+
+    Raises:
+        ConfigError: The model knows no such class.
+    """
+    unknown = sorted(set(class_flags) - set(classes))
+    if unknown:
+        raise ConfigError(
+            f"identify.class_flags: the model has no class {', '.join(unknown)}; its classes are {', '.join(classes)}"
+        )
+    return {classes.index(name): flag for name, flag in class_flags.items()}

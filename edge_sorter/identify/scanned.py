@@ -142,17 +142,21 @@ class ScannerReads:
         if not reads:
             return parcel
         known = {(code.symbology, code.text) for code in parcel.codes}
-        codes = list(parcel.codes)
+        codes, flags = list(parcel.codes), set(parcel.flags)
         weight_g, height_mm = parcel.weight_g, parcel.height_mm
         for read in reads:
             weight_g = weight_g if read.weight_g is None else read.weight_g
             height_mm = height_mm if read.dim_mm is None else read.dim_mm[2]
+            flags.update(read.flags)
             for aim, text in read.codes:
                 code = (symbology_of(aim), text)
+                if self._accepts.fails_check(*code):
+                    flags.add("CHECK_FAIL")
                 if code not in known and len(codes) < CODES_KEPT and self._accepts(*code):
                     known.add(code)
                     codes.append(Code(*code))
-        flags = parcel.flags
+        if codes:
+            flags.discard("CHECK_FAIL")
         if len(codes) > len({code.symbology for code in codes}):
-            flags = tuple(sorted({*flags, "CODE_CONFLICT"}))
-        return replace(parcel, codes=tuple(codes), flags=flags, weight_g=weight_g, height_mm=height_mm)
+            flags.add("CODE_CONFLICT")
+        return replace(parcel, codes=tuple(codes), flags=tuple(sorted(flags)), weight_g=weight_g, height_mm=height_mm)

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from edge_sorter.events import LaneStatus
 from edge_sorter.plc.messages import Count, Message, Name, Payload, Timestamp, UInt32, Word
+from edge_sorter.types import CONDITIONS
 
 Millimetres = Annotated[float, Field(ge=0.0, le=100_000.0)]
 
@@ -25,6 +26,11 @@ def _exists(timestamp: str) -> str:
 
 Moment = Annotated[Timestamp, AfterValidator(_exists)]
 """A timestamp that is acted on and therefore must be one that a calendar has."""
+Flags = Annotated[
+    tuple[Word, ...],
+    Field(max_length=16, description=f"the parcel's condition: {', '.join(CONDITIONS)}; others are ignored"),
+]
+RouteKey = Literal["carrier", "service", "country", "depot", "postcode", "tracking"]
 CodeText = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 
 
@@ -156,6 +162,20 @@ class ScanMessage(Message):
     codes: Annotated[tuple[ScanCode, ...], Field(max_length=32)] = ()
     weight_g: Annotated[float, Field(ge=0.0, le=10_000_000.0)] | None = None
     dim_mm: tuple[Millimetres, Millimetres, Millimetres] | None = None
+    flags: Flags = ()
+    ts: Timestamp | None = None
+
+
+class RouteMessage(Message):
+    """What the host knows of the parcel with this code; the answer to `route/ask`, or told before it is asked."""
+
+    schema_: Literal["edge_sorter.route/1"] = Field("edge_sorter.route/1", alias="schema")
+    code: CodeText
+    result: Literal["FOUND", "UNKNOWN"] = Field("FOUND", description="UNKNOWN: the host has no data of it")
+    keys: dict[RouteKey, Annotated[str, StringConstraints(min_length=1, max_length=64)]] = Field(
+        default_factory=dict, description="route keys for the sort plan"
+    )
+    flags: Flags = ()
     ts: Timestamp | None = None
 
 
@@ -200,6 +220,7 @@ INBOUND: dict[str, type[Message]] = {
     "plc/lane/+/state": LaneMessage,
     "plc/line/state": LineMessage,
     "scan/read": ScanMessage,
+    "wcs/route": RouteMessage,
     "wcs/plan": PlanMessage,
     "cmd": CommandMessage,
 }

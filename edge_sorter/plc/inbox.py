@@ -155,4 +155,4 @@ class Inbox:
 
 def inbound_filters(topics: Topics) -> tuple[str, ...]:
     """Return what to subscribe to; all of `plc/`, so that a misspelled topic is counted rather than unheard."""
-    return f"{topics.prefix}/plc/#", topics.scan_read, topics.wcs_plan, topics.cmd
+    return f"{topics.prefix}/plc/#", topics.scan_read, topics.wcs_plan, topics.wcs_route, topics.cmd

@@ -8,9 +8,27 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from edge_sorter.clock import Clock
-from edge_sorter.events import EncoderCount, LaneReport, LineEvent, LineReport, PlanOffer, PlcItem, ScannerRead
-from edge_sorter.plc.inbound import EncoderMessage, ItemMessage, LaneMessage, LineMessage, PlanMessage, ScanMessage
+from edge_sorter.events import (
+    EncoderCount,
+    HostData,
+    LaneReport,
+    LineEvent,
+    LineReport,
+    PlanOffer,
+    PlcItem,
+    ScannerRead,
+)
+from edge_sorter.plc.inbound import (
+    EncoderMessage,
+    ItemMessage,
+    LaneMessage,
+    LineMessage,
+    PlanMessage,
+    RouteMessage,
+    ScanMessage,
+)
 from edge_sorter.plc.messages import Message
+from edge_sorter.types import CONDITIONS
 
 
 def line_event(message: Message, *, at_ns: int, clock: Clock) -> LineEvent | None:
@@ -33,6 +51,9 @@ def line_event(message: Message, *, at_ns: int, clock: Clock) -> LineEvent | Non
         event = LineReport(at_ns, message.packml, message.mode, speed, message.batch, message.cause)
     elif isinstance(message, ScanMessage):
         event = _scanner_read(message, at_ns)
+    elif isinstance(message, RouteMessage):
+        known, keys = message.result == "FOUND", tuple(sorted(message.keys.items()))
+        event = HostData(at_ns, message.code, known, keys, _conditions(message.flags))
     elif isinstance(message, PlanMessage):
         starts_ns = None if message.valid_from is None else _on_axis(message.valid_from, at_ns, clock)
         document = {"id": message.id, "rev": message.rev, **message.plan}
@@ -57,8 +78,20 @@ def sent_ns(message: EncoderMessage, *, at_ns: int, clock: Clock) -> int | None:
 def _scanner_read(message: ScanMessage, at_ns: int) -> ScannerRead:
     codes = tuple((code.aim or "", code.text) for code in message.codes)
     return ScannerRead(
-        at_ns, message.scanner, message.plc_index, message.enc_cnt, codes, message.weight_g, message.dim_mm
+        at_ns,
+        message.scanner,
+        message.plc_index,
+        message.enc_cnt,
+        codes,
+        message.weight_g,
+        message.dim_mm,
+        _conditions(message.flags),
     )
+
+
+def _conditions(flags: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those flags that somebody else may raise; a newer sender may know more of them."""
+    return tuple(sorted({flag for flag in flags if flag in CONDITIONS}))
 
 
 def _on_axis(timestamp: str, at_ns: int, clock: Clock) -> int:

@@ -27,7 +27,7 @@ from edge_sorter.plc.desk import Handler
 from edge_sorter.plc.ears import Ears
 from edge_sorter.plc.encode import decision_message
 from edge_sorter.plc.inbox import inbound_filters
-from edge_sorter.plc.messages import AppState, InfoMessage, PlanStatusMessage
+from edge_sorter.plc.messages import AppState, InfoMessage, PlanStatusMessage, RouteAskMessage
 from edge_sorter.plc.outbox import open_outbox
 from edge_sorter.plc.publisher import NO_VITALS, Gate, PublishResult, Vitals
 from edge_sorter.plc.topics import Topics
@@ -38,6 +38,8 @@ from edge_sorter.types import SortDecision
 log = logging.getLogger(__name__)
 
 FLUSH_S, GOODBYE_S = 0.5, 0.2
+ASK_EXPIRY_S = 5
+"""A host that comes back after this need not answer: the parcel is gone."""
 
 
 class MqttLink:
@@ -212,6 +214,10 @@ class MqttLink:
     def alarm(self, code: str, *, active: bool, about: str = "", detail: str = "") -> None:
         """Say that something is wrong, or that it is over; codes and words are in `alarm_table`."""
         self._voice.alarms.set(code, active=active, at_ns=self._clock.now_ns(), about=about, detail=detail)
+
+    def ask_host(self, message: RouteAskMessage) -> bool:
+        """Ask the host about a parcel now or not at all; its answer is heard as an event."""
+        return self._wire.send(self._topics.route_ask, message.to_json(), expiry_s=ASK_EXPIRY_S)
 
     def on_command(self, command: str, handler: Handler) -> None:
         """Say who does a command; one that nobody does is answered with ok: false."""

@@ -284,6 +284,17 @@ class PlanStatusMessage(Message):
     replay: bool = False
 
 
+class RouteAskMessage(Message):
+    """A code was read on a parcel: the host is asked what it knows of it; answers go to `wcs/route`."""
+
+    schema_: Literal["edge_sorter.route_ask/1"] = Field("edge_sorter.route_ask/1", alias="schema")
+    boot_id: Name
+    code: Annotated[str, StringConstraints(max_length=8192)]
+    sym: Name
+    ts: Timestamp
+    replay: bool = False
+
+
 class ReplyMessage(Message):
     """Answer to a command."""
 
@@ -306,8 +317,9 @@ MESSAGES: dict[str, type[Message]] = {
     "parcel": ParcelMessage,
     "plan_status": PlanStatusMessage,
     "reply": ReplyMessage,
+    "route_ask": RouteAskMessage,
 }
 """Message name (the word in the schema field) to its model."""
 
-TOPIC_OF = {"alarm": "alarm/+", "plan_status": "plan/status"}
+TOPIC_OF = {"alarm": "alarm/+", "plan_status": "plan/status", "route_ask": "route/ask"}
 """Topic below the prefix where that is not the message's name; a reply goes where the command says."""

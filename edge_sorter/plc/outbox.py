@@ -194,12 +194,20 @@ def open_outbox(section: OutboxSection, *, replay: bool) -> Outbox | MemoryOutbo
     Raises:
         PlcError: The file cannot be used.
     """
-    path = section.path
-    if path is None and (folder := os.environ.get("STATE_DIRECTORY")):
-        path = Path(folder.split(":")[0]) / "outbox.sqlite"
-    if replay or path is None:
+    path = outbox_path(section)
+    if replay:
+        return MemoryOutbox()
+    if path is None:
+        log.warning("parcel records wait in memory and are lost with the program; set plc.outbox.path to keep them")
         return MemoryOutbox()
     return Outbox(path, max_bytes=round(section.max_mb * 1e6))
+
+
+def outbox_path(section: OutboxSection) -> Path | None:
+    """Return the file that records wait in: the configured one, or the service's own; None where there is none."""
+    if section.path is None and (folder := os.environ.get("STATE_DIRECTORY")):
+        return Path(folder.split(":")[0]) / "outbox.sqlite"
+    return section.path
 
 
 def _split(entry: Entry) -> tuple[str, bytes]:

@@ -81,6 +81,11 @@ class Topics:
         """Whether the newest sort plan was taken; QoS 1, retained."""
         return f"{self.prefix}/plan/status"
 
+    @property
+    def route_ask(self) -> str:
+        """Question to the host about the parcel with a code; answered on `wcs_route`."""
+        return f"{self.prefix}/route/ask"
+
     # In: written by the PLC gateway, the scanner or the host.
 
     @property
@@ -129,7 +134,7 @@ class Topics:
 
     @property
     def wcs_route(self) -> str:
-        """Per-parcel question to the host, with a response topic."""
+        """What the host knows of one parcel."""
         return f"{self.prefix}/wcs/route"
 
     @property

@@ -14,11 +14,13 @@ from dataclasses import replace
 from edge_sorter.belt import BeltMotion
 from edge_sorter.belt.items import Claim
 from edge_sorter.config import SortSection
-from edge_sorter.events import LaneReport, LineEvent, PlanOffer, PlcItem, Thresholds, WallTime
+from edge_sorter.events import HostData, LaneReport, LineEvent, PlanOffer, PlcItem, Thresholds, WallTime
 from edge_sorter.sort.arrival import Arrival
+from edge_sorter.sort.conditions import Facts
 from edge_sorter.sort.counts import RouterCounts
 from edge_sorter.sort.deadline import Deadline, deadline_by_travel, deadline_ns, earlier, renewed
 from edge_sorter.sort.followers import Followers, Passed
+from edge_sorter.sort.host_book import HostBook
 from edge_sorter.sort.in_flight import InFlight, Sent
 from edge_sorter.sort.lane_board import LaneBoard
 from edge_sorter.sort.lane_choice import Verdict, choose, too_late
@@ -55,6 +57,7 @@ class Dispatch:
         self._counts = counts
         self._in_flight = InFlight()
         self._rounds = Rounds()
+        self._host = HostBook()
         self._followers = Followers(section.min_gap_mm)
         self._wall: WallTime | None = None
         self._looked_ns = 0
@@ -97,16 +100,11 @@ class Dispatch:
 
     def _decide(self, arrival: Arrival) -> tuple[SortDecision, ...]:
         plan, at_ns = self.plans.active, arrival.captured_ns
-        facts = plan.facts(arrival.evidence.parcel)
+        if plan.host is not None:
+            arrival = arrival._replace(evidence=self._host.informed(arrival.evidence, at_ns=at_ns))
+        facts = self._facts(arrival.evidence, plan, at_ns)
         rounds = self._rounds.seen(facts, plan.recirculate, at_ns=at_ns)
-        wish = judge(
-            arrival.evidence,
-            facts,
-            plan=plan,
-            section=self._section,
-            rounds=rounds,
-            local_s=None if self._wall is None else self._wall.local_s(at_ns),
-        )
+        wish = self._judge(arrival.evidence, facts, plan=plan, rounds=rounds, at_ns=at_ns)
         verdict = self._choose(wish, plan, at_ns)
         revised: list[SortDecision | None] = []
         close = self._followers.too_close(arrival.position, verdict.lane.id, lane_now=self._lane_now)
@@ -118,11 +116,21 @@ class Dispatch:
         decision = self._first(arrival, wish, verdict, rounds=rounds)
         return (*(revision for revision in revised if revision is not None), decision)
 
+    def _facts(self, evidence: Evidence, plan: SortPlan, at_ns: int) -> Facts:
+        return plan.facts(evidence.parcel, self._host.keys(evidence.parcel.codes, at_ns=at_ns))
+
+    def _judge(self, evidence: Evidence, facts: Facts, *, plan: SortPlan, rounds: int, at_ns: int) -> Wish:
+        local_s = None if self._wall is None else self._wall.local_s(at_ns)
+        return judge(evidence, facts, plan=plan, section=self._section, rounds=rounds, local_s=local_s)
+
     def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
         """Take what the line tells; return the decisions it changes."""
         if isinstance(event, LaneReport):
             self.board.hear(event)
             return self._leave({event.lane}, event.at_ns)
+        if isinstance(event, HostData):
+            self._host.hear(event)
+            return self._told(event)
         if isinstance(event, PlanOffer):
             self.plans.offer(event)
         elif isinstance(event, PlcItem) and self._items is not None:
@@ -166,6 +174,22 @@ class Dispatch:
                 continue
             if not self.board.reported_open(lane, at_ns):
                 revised.append(self._revise(sent, sent.wish, at_ns))
+        return tuple(revision for revision in revised if revision is not None)
+
+    def _told(self, event: HostData) -> tuple[SortDecision, ...]:
+        """Decide anew about a parcel that had to be decided before the host answered."""
+        revised, at_ns = [], event.at_ns
+        for sent in self._in_flight.upstream(at_ns, self._motion.travel_mm(at_ns)):
+            evidence, decision = sent.evidence, sent.decision
+            if not evidence.no_data or event.code not in {code.text for code in decision.codes}:
+                continue
+            sent.evidence = evidence = self._host.informed(evidence, at_ns=at_ns)
+            if evidence.no_data:
+                continue
+            facts = self._facts(evidence, sent.plan, at_ns)
+            sent.wish = self._judge(evidence, facts, plan=sent.plan, rounds=decision.rounds, at_ns=at_ns)
+            sent.decision = replace(decision, flags=evidence.parcel.flags)
+            revised.append(self._revise(sent, sent.wish, at_ns))
         return tuple(revision for revision in revised if revision is not None)
 
     def _choose(
@@ -224,7 +248,7 @@ class Dispatch:
             rounds=rounds,
         )
         if not late:
-            sent = Sent(decision, wish, plan, arrival.crossed_mm, arrival.speed_mm_s, until)
+            sent = Sent(decision, wish, plan, arrival.crossed_mm, arrival.speed_mm_s, until, arrival.evidence)
             self._in_flight.add(sent, at_ns=at_ns, travel_mm=travel_mm)
             self._admit(decision, verdict, at_ns)
         self._followers.add(decision)

@@ -69,7 +69,8 @@ def explain(
     for lane, status in lanes.items():
         board.hear(LaneReport(0, lane, status))
     facts = plan.facts(parcel)
-    wish = judge(Evidence(parcel), facts, plan=plan, section=section, rounds=rounds, local_s=local_s)
+    evidence = Evidence(parcel, no_data=plan.host is not None and bool(parcel.codes))
+    wish = judge(evidence, facts, plan=plan, section=section, rounds=rounds, local_s=local_s)
     verdict = choose(
         wish, plan=plan, takes=lambda lane: board.takes(lane, 0), order=lambda group: board.order(group, 0)
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from edge_sorter.sort.deadline import Deadline
 from edge_sorter.sort.plan import SortPlan
-from edge_sorter.sort.verdict import Wish
+from edge_sorter.sort.verdict import Evidence, Wish
 from edge_sorter.types import SortDecision
 
 REMEMBERED = 256
@@ -28,6 +28,7 @@ class Sent:
         crossed_mm: Belt travel at the crossing, or None without an encoder.
         speed_mm_s: Its speed there, or None.
         until: The last moment at which it may be changed.
+        evidence: What it was decided by.
     """
 
     decision: SortDecision
@@ -36,6 +37,7 @@ class Sent:
     crossed_mm: float | None
     speed_mm_s: float | None
     until: Deadline
+    evidence: Evidence
 
 
 class InFlight:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +20,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from edge_sorter.sort.conditions import Facts
 from edge_sorter.sort.plan_checks import contradictions
 from edge_sorter.sort.plan_codes import CodeEntry
-from edge_sorter.sort.plan_parts import CALIBRATED_SIZES, Lane, LaneGroup, Recirculation, Rule
+from edge_sorter.sort.plan_parts import CALIBRATED_SIZES, HostSection, Lane, LaneGroup, Recirculation, Rule
 from edge_sorter.sort.plan_words import ClockTime, Name
-from edge_sorter.sort.route_keys import KEYS, read_keys
+from edge_sorter.sort.route_keys import KEYS, RouteKeys, read_keys
 from edge_sorter.types import Parcel, Reason
 from edge_sorter.yamlfile import Section, read_document, read_yaml
 
@@ -48,6 +48,7 @@ class SortPlan(Section):
     exception: str = Field(description="lane of parcels that cannot be decided: low confidence, lost, conflict")
     overflow: str | None = Field(None, description="lane of parcels whose lanes are all full or closed")
     recirculate: Recirculation | None = None
+    host: HostSection | None = None
     day_starts: ClockTime = Field("00:00", description="when cut-off times begin anew, local time")
 
     @model_validator(mode="wrap")
@@ -68,6 +69,7 @@ class SortPlan(Section):
             group_names=[str(_get(group, "id")) for group in _list(data, "groups")],
             codes=_readable(data, "codes", CodeEntry),
             rules=_readable(data, "rules", Rule),
+            told=_told(data),
             ends={key: data[key] for key in ("default", "exception", "overflow") if isinstance(_get(data, key), str)},
             classes=context.get("classes"),
             calibrated=context.get("calibrated", True),
@@ -114,7 +116,11 @@ class SortPlan(Section):
     @cached_property
     def uses_codes(self) -> bool:
         """Whether any rule asks for a code; if so, contradicting codes send a parcel to the exception lane."""
-        return bool(self.codes) or any({"code", *KEYS} & set(rule.when.conditions) for rule in self.rules)
+        return (
+            bool(self.codes)
+            or self.host is not None
+            or any({"code", *KEYS} & set(rule.when.conditions) for rule in self.rules)
+        )
 
     @cached_property
     def uses_sizes(self) -> bool:
@@ -131,9 +137,13 @@ class SortPlan(Section):
         """Rules about dangerous goods, which are asked before any doubt."""
         return tuple(rule for rule in self.ordered if rule.hazard)
 
-    def facts(self, parcel: Parcel) -> Facts:
-        """Gather what rules may ask about a parcel."""
-        return Facts(parcel, read_keys(self.codes, parcel.codes))
+    def facts(self, parcel: Parcel, told: Mapping[str, str] | None = None) -> Facts:
+        """Gather what rules may ask about a parcel; what the host told overrules its label."""
+        keys = read_keys(self.codes, parcel.codes)
+        if told and self.host is not None:
+            own = {key: value for key, value in told.items() if key in self.host.gives}
+            keys = RouteKeys({**keys.known, **own}, tuple(key for key in keys.contradictory if key not in own))
+        return Facts(parcel, keys)
 
     def rule_for(self, parcel: Parcel) -> Rule | None:
         """Return the first rule that takes the parcel, or None for the default lane."""
@@ -219,6 +229,12 @@ def _readable(data: Any, key: str, model: type[Section]) -> dict[int, Any]:
         except ValidationError:
             continue
     return found
+
+
+def _told(data: Any) -> tuple[str, ...]:
+    """Return the route keys that the host may tell, as far as they can be read."""
+    gives = _get(_get(data, "host"), "gives")
+    return tuple(map(str, gives)) if isinstance(gives, (list, tuple)) else (str(gives),) if gives else ()
 
 
 def _detail(item: Any) -> InitErrorDetails:

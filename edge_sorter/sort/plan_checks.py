@@ -8,7 +8,7 @@ one earlier rule *provably* takes all of its parcels.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -42,6 +42,7 @@ def contradictions(
     ends: Mapping[str, str],
     classes: tuple[str, ...] | None,
     calibrated: bool,
+    told: Iterable[str] = (),
 ) -> Iterator[Finding]:
     """Yield what does not fit together.
 
@@ -51,8 +52,10 @@ def contradictions(
         ends: The lanes named by "default", "exception" and "overflow", as far as given.
         classes: What the model can tell apart, or None when unknown.
         calibrated: Whether sizes will be known.
+        told: Route keys that the host may tell.
     """
-    names = _Names(lane_names, group_names, classes, frozenset(chain.from_iterable(c.gives for c in codes.values())))
+    keys = frozenset(chain(told, *(entry.gives for entry in codes.values())))
+    names = _Names(lane_names, group_names, classes, keys)
     yield from _twice("lanes", "id", {i: lane.id for i, lane in lanes.items()})
     yield from _twice("lanes", "plc", {i: lane.plc for i, lane in lanes.items()})
     yield from _twice("groups", "id", {i: group.id for i, group in groups.items()})
@@ -87,7 +90,7 @@ def _of_rule(index: int, rule: Rule, names: _Names, *, calibrated: bool) -> Iter
             yield (*when, "flags"), f"there is no flag {name!r}{_nearest(name, list(PARCEL_FLAGS), 'flags')}"
     for key in KEYS:
         if getattr(rule.when, key) is not None and key not in names.keys:
-            yield (*when, key), f"no entry of `codes` gives a {key}, so no parcel ever has one"
+            yield (*when, key), f"no entry of `codes` gives a {key}, nor does the host, so no parcel ever has one"
     for band in CALIBRATED_SIZES:
         if getattr(rule.when, band) is not None and not calibrated:
             yield (*when, band), "a size rule needs belt.calibration in the configuration"

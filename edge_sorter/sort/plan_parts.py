@@ -179,6 +179,24 @@ class Rule(Section):
         return next((rank for rank, given in ranks if given), 900)
 
 
+class HostSection(Section):
+    """A host that is asked about every parcel by its code."""
+
+    gives: Strings = Field(description="route keys it may tell")
+    without: Literal["default", "rules"] = Field(
+        "default",
+        description="parcel of which it told nothing in time: default lane, or by the rules and the label alone",
+    )
+
+    @field_validator("gives")
+    @classmethod
+    def _gives_known_keys(cls, gives: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [key for key in gives if key not in KEYS]
+        if unknown:
+            raise ValueError(f"{', '.join(map(repr, unknown))}: route keys are {', '.join(KEYS)}")
+        return gives
+
+
 class Recirculation(Section):
     """How often a parcel may come round again before a person looks at it."""
 

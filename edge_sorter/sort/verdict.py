@@ -2,7 +2,7 @@
 
 Contract: `judge` is a pure function. It gives every parcel exactly one wish. Order of asking: what makes a parcel
 impossible to divert by itself (its place is not trusted, or a neighbour hangs on it); dangerous goods; what the line
-cannot carry; what leaves the evidence in doubt; too many rounds; then the rules of the plan.
+cannot carry; what leaves the evidence in doubt; too many rounds; then the rules of the plan, unless the host is silent.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ class Evidence(NamedTuple):
         lost: It was out of sight when it crossed the line, and its place there is a guess.
         inseparable: Why no diverter can part it from its neighbour (DOUBLE, SIDE_BY_SIDE), or None.
         flushed: Why nothing that was in view then is trusted (STOP_FLUSH, RESTART_FLUSH ...), or None.
+        no_data: The plan asks the host, and the host has told nothing about it (yet).
     """
 
     parcel: Parcel
     lost: bool = False
     inseparable: Reason | None = None
     flushed: Reason | None = None
+    no_data: bool = False
 
 
 class Wish(NamedTuple):
@@ -81,10 +83,12 @@ def judge(
         doubt = Reason.RECIRC_LIMIT
     if doubt is not None:
         return to_exception(plan, doubt)
-    rule = plan.rule_of(facts)
+    silent = evidence.no_data and plan.host is not None
+    rule = None if silent and plan.host is not None and plan.host.without == "default" else plan.rule_of(facts)
     if rule is not None:
         return _by_rule(plan, rule, local_s)
-    return Wish((plan.default,), _reason_of_no_rule(plan, facts), None, None, plan.default)
+    reason = Reason.NO_DATA if silent else _reason_of_no_rule(plan, facts)
+    return Wish((plan.default,), reason, None, None, plan.default)
 
 
 def to_exception(plan: SortPlan, doubt: Reason) -> Wish:
@@ -116,7 +120,7 @@ def _seconds(clock_time: str) -> int:
 
 def _reason_of_no_rule(plan: SortPlan, facts: Facts) -> Reason:
     if plan.uses_codes and not facts.parcel.codes:
-        return Reason.NO_READ
+        return Reason.CHECK_FAIL if "CHECK_FAIL" in facts.parcel.flags else Reason.NO_READ
     return Reason.UNKNOWN_DEST if plan.codes else Reason.DEFAULT
 
 

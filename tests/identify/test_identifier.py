@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from edge_sorter.belt import BeltMap, Calibration
 from edge_sorter.config import IdentifySection
+from edge_sorter.errors import ConfigError
 from edge_sorter.identify import Identifier
 from edge_sorter.types import Code, CodeRead, Track, TrackState
 
@@ -175,6 +176,38 @@ def test_a_code_says_how_many_frames_agreed():
 def test_two_codes_of_one_symbology_contradict(reads, conflict):
     parcel = codes_after(identifier(code_votes=1), reads)
     assert ("CODE_CONFLICT" in parcel.flags) is conflict
+
+
+BAD_S10, GOOD_S10 = "RR473124820DE", "RR473124829DE"
+
+
+@pytest.mark.parametrize(
+    ("frames", "failed"),
+    [
+        ([BAD_S10, BAD_S10], True),
+        ([BAD_S10], False),
+        ([BAD_S10, BAD_S10, GOOD_S10, GOOD_S10], False),
+        (["FREE TEXT", "FREE TEXT"], False),
+    ],
+)
+def test_a_wrong_check_digit_is_told_from_no_code(frames, failed):
+    identify = identifier(code_votes=2)
+    for text in frames:
+        (parcel,) = identify.update((track(),), (read(text),))
+    assert ("CHECK_FAIL" in parcel.flags) is failed
+
+
+def test_a_class_may_stand_for_a_condition_and_dangerous_goods_count_at_once():
+    identify = identifier(class_flags={"polybag": "DG", "tube": "DAMAGED"})
+    assert last(identify, [track(CARTON)] * 5).flags == ()
+    assert last(identify, [track(TUBE, 0.3)]).flags == (), "the others go by the vote"
+    assert last(identify, [track(POLYBAG, 0.1)]).flags == ("DG",)
+    assert last(identify, [track(TUBE)] * 9).flags == ("DAMAGED", "DG")
+
+
+def test_a_class_that_the_model_does_not_have_stands_for_nothing():
+    with pytest.raises(ConfigError, match="no class dg_label; its classes are carton, polybag, tube"):
+        identifier(class_flags={"dg_label": "DG"})
 
 
 def test_state_is_bounded_and_dropped_with_the_track():

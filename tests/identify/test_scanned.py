@@ -88,6 +88,21 @@ def test_a_code_that_does_not_look_like_ours_is_not_taken(seen: list[SortDecisio
     assert [code.text for code in codes[seen[3].track_id]] == ["JD0146000034"]
 
 
+def test_conditions_and_a_wrong_check_digit_come_with_the_read(seen: list[SortDecision]) -> None:
+    told = []
+    for decision, flags, texts in (
+        (seen[3], ("OPEN",), ("RR473124820DE",)),
+        (seen[5], ("DG", "WET"), ("RR473124820DE", "RR473124829DE")),
+    ):
+        count, at_ns = trigger(decision)
+        codes = tuple(("]C0", text) for text in texts)
+        told.append(ScannerRead(at_ns, "top1", None, count, codes, None, None, flags))
+    of_track = {d.track_id: d for d in play(told).decisions}
+    assert of_track[seen[3].track_id].flags == ("CHECK_FAIL", "OPEN")
+    assert of_track[seen[5].track_id].flags == ("DG", "WET")
+    assert not {"DG", "OPEN"} & set(of_track[seen[7].track_id].flags)
+
+
 def test_a_read_without_a_place_is_counted() -> None:
     line = play(
         [ScannerRead(10, "top1", None, None, (("]C1", "1"),)), ScannerRead(11, "who", None, 5, (("]C1", "1"),))]

@@ -30,6 +30,7 @@ GOOD = {
     "plc/lane/+/state": {"lane": "L12", "state": "FULL", "fill_pct": 82},
     "plc/line/state": {"packml": "EXECUTE", "mode": "PRODUCTION", "v_set_mm_s": 2000, "cause": None},
     "scan/read": {"scanner": "top1", "plc_index": 1, "codes": [{"aim": "]C1", "text": "00340", "x_mm": 120}]},
+    "wcs/route": {"code": "00340", "result": "FOUND", "keys": {"depot": "0176"}, "flags": ["DG", "NEW_ONE"]},
     "wcs/plan": {"id": "hub", "rev": 7, "activate": "NEXT_GAP", "plan": {"lanes": []}},
     "cmd": {"cmd": "pause", "id": "7", "reply_to": "a/b"},
 }

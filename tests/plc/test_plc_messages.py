@@ -29,6 +29,7 @@ from edge_sorter.plc.messages import (
     Percentiles,
     PlanStatusMessage,
     ReplyMessage,
+    RouteAskMessage,
     StateMessage,
 )
 from edge_sorter.plc.publisher import MemoryPublisher, PublishResult
@@ -180,8 +181,9 @@ EXAMPLES = {
     ),
     "plan_status": PlanStatusMessage(boot_id="b", ts=TS, active="a#1", result="REJECTED", errors=("default: missing",)),
     "reply": ReplyMessage(boot_id="b", cmd="pause", ok=True, ts=TS),
+    "route_ask": RouteAskMessage(boot_id="b", code="JD1", sym="Code128", ts=TS),
 }
-TOPICS_OF = {"alarm": "a/b/alarm/NO_ACK", "plan_status": "a/b/plan/status"}
+TOPICS_OF = {"alarm": "a/b/alarm/NO_ACK", "plan_status": "a/b/plan/status", "route_ask": "a/b/route/ask"}
 
 
 @pytest.mark.parametrize("name", all_messages())
@@ -250,7 +252,7 @@ def test_every_topic_is_different():
         if isinstance(value, property) and name not in ("prefix", "alarm_all")
     ]
     values = [getattr(topics, name) for name in names] + [topics.alarm("A"), topics.plc_lane_state("L1")]
-    assert len(set(values)) == len(values) == 19
+    assert len(set(values)) == len(values) == 20
     assert all(value.startswith(f"{topics.prefix}/") for value in values)
 
 

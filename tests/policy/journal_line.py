@@ -22,6 +22,7 @@ from edge_sorter.journal import JournalStep
 from edge_sorter.pipeline import line_of, run
 from edge_sorter.plc.link import MqttLink
 from edge_sorter.plc.topics import Topics
+from edge_sorter.service.host_asker import HostAsker
 from edge_sorter.types import Detections, Frame
 from edge_sorter.video import HealthMonitor
 from edge_sorter.video.source import Picture
@@ -99,7 +100,17 @@ def playing(broker: Mosquitto, config: Config) -> Iterator[tuple[PlcSide, Belt, 
                 clock.restart()
                 inputs, _ = line_of(config, link)
                 health = HealthMonitor(BlindSection(), watch_frozen=False)
-                run(camera, golden.pipeline, link, clock=clock, health=health, line=inputs, stopped=stop.is_set)
+                asker = HostAsker(golden.pipeline.router, link, clock=clock, boot_id="01JD5Z8Q3M", replay=True)
+                run(
+                    camera,
+                    golden.pipeline,
+                    link,
+                    clock=clock,
+                    health=health,
+                    line=inputs,
+                    observers=(asker,),
+                    stopped=stop.is_set,
+                )
         except Exception as error:
             failed.append(error)
 

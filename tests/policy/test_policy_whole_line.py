@@ -142,6 +142,28 @@ def test_row_20_a_bad_plan_over_mqtt_leaves_the_old_one_and_is_answered(line):
     wait_until(lambda: plc.alarms["PLAN_REJECTED"][-1]["state"] == "CLEARED", timeout_s=30, what="alarm over")
 
 
+def test_selftest_says_what_is_there_or_what_is_missing(line):
+    plc = line.plc
+
+    def asked(command: str) -> dict:
+        before = len(plc.replies)
+        plc.command(command)
+        wait_until(lambda: len(plc.replies) > before, timeout_s=60, what=f"answer to {command}")
+        return plc.replies[-1]
+
+    until_s = time.monotonic() + 60
+    while not (good := asked("selftest"))["ok"] and time.monotonic() < until_s:
+        time.sleep(0.5)  # the alarm of a test before may not be over
+    assert good["ok"], good["text"]
+    assert "frames/s" in good["text"]
+    line.mood("dark")
+    wait_until(lambda: plc.states[-1][1]["cause"] == "CAM_DARK", timeout_s=60, what="dark")
+    bad = asked("selftest")
+    assert bad["ok"] is False
+    assert "CAM_DARK" in bad["text"]
+    assert "snapshot is not available here; there are: " in asked("snapshot")["text"]
+
+
 def test_row_22_overload_drops_pictures_and_never_decisions(line):
     """A processor that stands still two thirds of the time, as one that is too hot does."""
     plc, program = line.plc, line.program

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_sorter.config import Config
+from edge_sorter.plc.outbox import outbox_path
 from edge_sorter.service.doctor.finding import Finding, ok, warn
 from edge_sorter.service.doctor.programs import answer_of
 from edge_sorter.service.temperature import temperatures_c
@@ -24,6 +25,7 @@ def machine(config: Config) -> Iterator[Finding]:
     """Yield what there is to say about this machine."""
     yield clock_sync()
     yield from disk(config)
+    yield records(config)
     yield memory()
     yield heat()
     yield from power()
@@ -71,6 +73,18 @@ def disk(config: Config) -> Iterator[Finding]:
             yield warn(part, fact, f"less than {wanted / 1e9:.1f} GB: make room, or lower journal.max_mb")
         else:
             yield ok(part, fact)
+
+
+def records(config: Config) -> Finding:
+    """Say where parcel records wait while the broker is away."""
+    part, path = "records", outbox_path(config.plc.outbox)
+    if path is None:
+        return warn(
+            part,
+            "kept in memory: those not yet forwarded are lost when the program ends",
+            "set plc.outbox.path; the service has a folder for them by itself ($STATE_DIRECTORY)",
+        )
+    return ok(part, f"kept in {path}, up to {config.plc.outbox.max_mb:g} MB")
 
 
 def memory(path: Path = Path("/proc/meminfo")) -> Finding:
