@@ -7,13 +7,10 @@ parcel would not be sorted now, so that the answer reads `ok: false`.
 from __future__ import annotations
 
 from edge_sorter.errors import EdgeSorterError
-from edge_sorter.plc.alarm_table import alarm_text
 from edge_sorter.plc.messages import AppState
 from edge_sorter.service.status import LineSnapshot
 
 STALE_FRAME_MS = 500.0
-GRAVE = 2
-"""Alarms up to this severity mean that parcels go wrong, or without vision."""
 
 
 def self_test(line: LineSnapshot) -> str:
@@ -23,14 +20,14 @@ def self_test(line: LineSnapshot) -> str:
         EdgeSorterError: Something a decision needs is missing; names all of it.
     """
     faults = [] if line.state in (AppState.RUNNING, AppState.DEGRADED) else [f"state {line.state.value}: {line.cause}"]
-    if line.frame_age_ms is None or line.frame_age_ms > STALE_FRAME_MS:
-        faults.append("no new picture" if line.blind_for is None else f"no usable picture: {line.blind_for}")
-    peers = line.peers
-    alarms = [] if peers is None else [alarm.code for alarm in peers.alarms]
-    faults += [f"alarm {code}" for code in alarms if alarm_text(code).severity <= GRAVE]
+    if line.blind_for is not None:
+        faults.append(f"no usable picture: {line.blind_for}")
+    elif line.frame_age_ms is None or line.frame_age_ms > STALE_FRAME_MS:
+        faults.append("no new picture")
     if faults:
         raise EdgeSorterError("; ".join(faults))
     age_ms = 0.0 if line.frame_age_ms is None else line.frame_age_ms
     running = "" if line.info is None else f", {line.info.engine}, plan {line.info.plan}"
-    lesser = f", alarms: {', '.join(alarms)}" if alarms else ""
-    return f"{line.state.value}, {line.fps or 0.0:.1f} frames/s, newest {age_ms:.0f} ms old{running}{lesser}"
+    alarms = () if line.peers is None else line.peers.alarms
+    active = f", alarms: {', '.join(alarm.code for alarm in alarms)}" if alarms else ""
+    return f"{line.state.value}, {line.fps or 0.0:.1f} frames/s, newest {age_ms:.0f} ms old{running}{active}"

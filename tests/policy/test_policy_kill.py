@@ -20,7 +20,7 @@ from mosquitto import wait_until
 
 KILLS = int(os.environ.get("EDGE_SORTER_KILLS", "6"))
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(180 + 6 * KILLS)]
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(180 + 20 * KILLS)]
 
 CHILD = """
 import sys, time, signal
