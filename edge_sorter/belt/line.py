@@ -73,8 +73,8 @@ class DecisionLine:
 
     def anchor(self, xyxy: Sequence[float] | NDArray[np.floating[Any]]) -> Point:
         """Return the point of a box (4,) that has to cross."""
-        x1, y1, x2, y2 = (float(value) for value in xyxy)
-        return (x1 + x2) / 2.0, y2 if self._bottom else (y1 + y2) / 2.0
+        x1, y1, x2, y2 = xyxy
+        return float(x1 + x2) / 2.0, float(y2) if self._bottom else float(y1 + y2) / 2.0
 
     def side(self, point_px: Point) -> float:
         """Return the signed distance to the line: negative upstream; millimetres if calibrated, else pixels."""

@@ -19,7 +19,10 @@ from edge_sorter.yamlfile import Section, read_yaml
 Point = tuple[float, float]
 FourPoints = tuple[Point, Point, Point, Point]
 Floats = NDArray[np.float64]
-Rows = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
+Rows = tuple[tuple[float, ...], ...]
+Columns = tuple[Floats, Floats, Floats]
+MIDDLES = np.array([[0, 4, 2, 4], [5, 1, 5, 3]])
+"""Where x and y of a box's left, top, right and bottom edge middles stand among x1, y1, x2, y2 and its centre's."""
 
 HORIZON = 0.02
 """Depth, as a share of that of the calibrated area, below which a point counts as at the horizon."""
@@ -74,7 +77,8 @@ class BeltMap:
         belt_mm = np.asarray(calibration.belt_points_mm)
         to_mm, to_px = _homography(image_px, belt_mm), _homography(belt_mm, image_px)
         back_to_px = np.linalg.inv(to_mm)  # unlike to_px it keeps the depth that to_mm gave
-        self._to_mm, self._to_px, self._back_to_px = (_rows(matrix) for matrix in (to_mm, to_px, back_to_px))
+        self._to_mm, self._to_px, self._back_to_px = map(_columns, (to_mm, to_px, back_to_px))
+        self._rows_to_mm, self._rows_to_px = (tuple(map(tuple, matrix.tolist())) for matrix in (to_mm, to_px))
         self.middle_y_mm = float(belt_mm[:, 1].min() + belt_mm[:, 1].max()) / 2.0
         """Belt coordinate of the middle of the calibrated area, from which lateral offsets count."""
         self.across_mm = (float(belt_mm[:, 1].min()), float(belt_mm[:, 1].max()))
@@ -90,11 +94,11 @@ class BeltMap:
 
     def point_mm(self, point_px: Point) -> Point:
         """Map one picture point to the belt, as `to_mm` does, without the cost of arrays."""
-        return _apply_to_one(self._to_mm, point_px)
+        return _apply_to_one(self._rows_to_mm, point_px)
 
     def point_px(self, point_mm: Point) -> Point:
         """Map one belt point to the picture, as `to_px` does, without the cost of arrays."""
-        return _apply_to_one(self._to_px, point_mm)
+        return _apply_to_one(self._rows_to_px, point_mm)
 
     def shift(self, xyxy: NDArray[np.floating[Any]], delta_mm: float) -> Floats:
         """Return where boxes (n, 4) are after the belt moved `delta_mm` (negative: backwards).
@@ -103,26 +107,28 @@ class BeltMap:
         come past the camera ends up far outside the picture; boxes beyond the horizon are returned unchanged.
         """
         boxes = np.asarray(xyxy, dtype=np.float64).reshape(-1, 4)
-        u, v, depth = _times(self._to_mm, *_edge_middles(boxes))
-        in_front = (depth > HORIZON).all(axis=0)
-        x, y, scale = _times(self._back_to_px, u + delta_mm * depth, v, depth)
-        scale = np.minimum(np.maximum(scale, 1.0 / SCALE_LIMIT), SCALE_LIMIT)  # 1 for a box that did not move
-        x, y = x / scale, y / scale
+        moved = _times(self._to_mm, *_edge_middles(boxes))
+        in_front = moved[2] > HORIZON
+        moved[0] += delta_mm * moved[2]
+        back = _times(self._back_to_px, *moved)
+        scale = np.minimum(np.maximum(back[2], 1.0 / SCALE_LIMIT), SCALE_LIMIT)  # 1 for a box that did not move
+        x, y = (back[:2] / scale).reshape(2, 4, -1)
         shifted = np.empty_like(boxes)
         np.minimum(x[0], x[2], out=shifted[:, 0])
         np.minimum(y[1], y[3], out=shifted[:, 1])
         np.maximum(x[0], x[2], out=shifted[:, 2])
         np.maximum(y[1], y[3], out=shifted[:, 3])
-        return shifted if in_front.all() else np.where(in_front[:, None], shifted, boxes)
+        return shifted if in_front.all() else np.where(in_front.reshape(4, -1).all(axis=0)[:, None], shifted, boxes)
 
     def centre_mm(self, xyxy: ArrayLike) -> Floats:
         """Return the belt points (n, 2) under the centres of boxes (n, 4)."""
         boxes = np.asarray(xyxy, dtype=np.float64).reshape(-1, 4)
         return self.to_mm((boxes[:, :2] + boxes[:, 2:]) / 2.0)
 
-    def edges_mm(self, xyxy: ArrayLike) -> tuple[Floats, Floats]:
-        """Return the belt points, x (4, n) and y (4, n), under the middles of left, top, right and bottom edges."""
-        return _apply(self._to_mm, *_edge_middles(np.asarray(xyxy, dtype=np.float64).reshape(-1, 4)))
+    def edges_mm(self, xyxy: ArrayLike) -> Floats:
+        """Return the belt points (2, 4, n), x and y, under the middles of left, top, right and bottom edges."""
+        boxes = np.asarray(xyxy, dtype=np.float64).reshape(-1, 4)
+        return _apply(self._to_mm, *_edge_middles(boxes)).reshape(2, 4, -1)
 
     def size_mm(self, xyxy: ArrayLike) -> Floats:
         """Return length along travel and width across it (n, 2) of what fills boxes (n, 4).
@@ -131,15 +137,14 @@ class BeltMap:
         skew; that is solved for (l, w). Where the camera is turned so far (about 45 degrees) that this has no sensible
         answer, the extent of the box itself stands in.
         """
-        boxes = np.asarray(xyxy, dtype=np.float64).reshape(-1, 4)
-        x, y = self.edges_mm(boxes)
-        right_x, right_y, down_x, down_y = x[2] - x[0], y[2] - y[0], x[3] - x[1], y[3] - y[1]
-        area = np.abs(right_x * down_y - down_x * right_y)
-        right_x, right_y, down_x, down_y = np.abs((right_x, right_y, down_x, down_y))
-        solved = np.array((right_x - down_x, down_y - right_y))
-        extent = np.maximum((right_x, right_y), (down_x, down_y))
+        edges = self.edges_mm(xyxy)
+        right, down = edges[:, 2] - edges[:, 0], edges[:, 3] - edges[:, 1]  # where |A|'s columns point, as (2, n)
+        area = np.abs(right[0] * down[1] - down[0] * right[1])
+        right, down = np.abs(right), np.abs(down)
+        solved, extent = right - down, np.maximum(right, down)
+        np.negative(solved[1], out=solved[1])
         with np.errstate(divide="ignore", invalid="ignore"):
-            solved *= area / (right_x * down_y - down_x * right_y)  # |A|^-1 has the entries of |A^-1|, up to this
+            solved *= area / (right[0] * down[1] - down[0] * right[1])  # |A|^-1 has the entries of |A^-1|, up to this
             sensible = (solved > 0.5 * extent) & (solved < 2.0 * extent)
         if not sensible.all():
             solved = np.where(sensible.all(axis=0), solved, extent)
@@ -153,43 +158,43 @@ def _homography(source: Floats, target: Floats) -> Floats:
     return matrix / float(matrix[2] @ (*source.mean(axis=0), 1.0))
 
 
-def _rows(matrix: NDArray[np.floating[Any]]) -> Rows:
-    a, b, c = (tuple(row) for row in matrix.tolist())
+def _columns(matrix: NDArray[np.floating[Any]]) -> Columns:
+    """Return the three columns of a matrix, each (3, 1)."""
+    a, b, c = np.asarray(matrix, np.float64).T[:, :, None]
     return a, b, c
 
 
-def _times(rows: Rows, x: Any, y: Any, w: Any = 1.0) -> tuple[Any, Any, Any]:
-    """Return a 3x3 matrix times (x, y, w), of numbers or of columns.
+def _times(columns: Columns, x: Floats, y: Floats, w: Floats | None = None) -> Floats:
+    """Return a 3x3 matrix times points (3, n) given as x, y and w (n,); 1 where w is not given.
 
     Written out, because a general matrix product may round differently from one machine's library to another's.
     """
-    (a, b, c), (d, e, f), (g, h, i) = rows
-    return a * x + b * y + c * w, d * x + e * y + f * w, g * x + h * y + i * w
+    a, b, c = columns
+    return a * x + b * y + (c if w is None else c * w)
 
 
-def _apply(rows: Rows, x: Any, y: Any) -> tuple[Any, Any]:
-    u, v, depth = _times(rows, x, y)
-    depth = np.maximum(depth, HORIZON)
-    return u / depth, v / depth
+def _apply(columns: Columns, x: Floats, y: Floats) -> Floats:
+    """Return where a homography takes points, as (2, n)."""
+    mapped = _times(columns, x, y)
+    return mapped[:2] / np.maximum(mapped[2], HORIZON)
 
 
-def _apply_to_points(rows: Rows, points: ArrayLike) -> Floats:
-    columns = np.asarray(points, dtype=np.float64).reshape(-1, 2).T
-    mapped: Floats = np.array(_apply(rows, columns[0], columns[1])).T
-    return mapped
+def _apply_to_points(columns: Columns, points: ArrayLike) -> Floats:
+    x, y = np.asarray(points, dtype=np.float64).reshape(-1, 2).T
+    return _apply(columns, x, y).T
 
 
 def _apply_to_one(rows: Rows, point: Point) -> Point:
-    u, v, depth = _times(rows, *point)
-    depth = max(depth, HORIZON)
-    return u / depth, v / depth
+    (a, b, c), (d, e, f), (g, h, i) = rows
+    x, y = point
+    depth = max(g * x + h * y + i, HORIZON)
+    return (a * x + b * y + c) / depth, (d * x + e * y + f) / depth
 
 
-def _edge_middles(boxes: Floats) -> tuple[Floats, Floats]:
-    """Return the middles, x (4, n) and y (4, n), of the left, top, right and bottom edges of boxes (n, 4)."""
-    x1, y1, x2, y2 = boxes.T
-    x, y = (x1 + x2) / 2.0, (y1 + y2) / 2.0
-    return np.array((x1, x, x2, x)), np.array((y, y1, y, y2))
+def _edge_middles(boxes: Floats) -> Floats:
+    """Return the middles, x and y as (2, 4n), of all left, then top, right and bottom edges of boxes (n, 4)."""
+    known = np.concatenate((boxes, (boxes[:, :2] + boxes[:, 2:]) / 2.0), axis=1)
+    return known.T.take(MIDDLES, axis=0).reshape(2, -1)
 
 
 def _size(size_px: tuple[int, int]) -> str:

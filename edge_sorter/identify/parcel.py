@@ -169,6 +169,8 @@ def _vote(evidence: _Evidence, track: Track) -> None:
     """Add one look: the surer and the more whole, the more it counts."""
     weight = track.confidence * (EDGE_WEIGHT if evidence.touches_edge else 1.0)
     evidence.votes[track.class_id] = evidence.votes.get(track.class_id, 0.0) + weight
+    if evidence.winner == track.class_id:
+        return
     best = min(evidence.votes, key=lambda class_id: (-evidence.votes[class_id], class_id))
     if evidence.winner < 0 or evidence.votes[best] > OVERTAKE * evidence.votes[evidence.winner]:
         evidence.winner = best

@@ -110,7 +110,7 @@ def run_shard(level_name: str, seed: int, shard: int, count: int) -> Tally:
     ride = drive(belt_rng, level.belt, travel_mm=travel_needed_mm(parcels))
     measured = measure(look_rng, level, parcels, ride, line_mm=LINE_MM)
     rooms = Rooms(level, boot_id=f"S{shard:05d}")
-    decisions, delivered_ns, switches = rooms.run(measured, ride, level.belt, len(parcels))
+    decisions, delivered_ns, switches = rooms.run(measured, ride, level.belt, parcels)
     tally = judge(
         parcels,
         _truth(parcels, rooms, measured),
@@ -139,13 +139,13 @@ class Rooms:
         self.router = Router(self.section, plan=self.plan, line=line, belt=self.belt, boot_id=boot_id)
 
     def run(
-        self, measured: Measured, ride: Ride, belt: BeltKnobs, parcels: int
+        self, measured: Measured, ride: Ride, belt: BeltKnobs, parcels: Parcels
     ) -> tuple[list[SortDecision], list[int], Ints]:
-        """Feed all frames; return decisions, when each was ready, and id switches by parcel (n,)."""
+        """Feed all frames with parcels; return decisions, when each was ready, and id switches by parcel (n,)."""
         samples_ns, counts = _encoder(ride, belt)
         decisions: list[SortDecision] = []
         delivered_ns: list[int] = []
-        ids = _Ids(parcels)
+        ids, empty_mm = _Ids(len(parcels)), travel_needed_mm(parcels)
         rows, first_row, fed = measured.rows, measured.first_row.tolist(), 0
         xyxy, confidence = rows.xyxy.astype(np.float32), rows.confidence.astype(np.float32)
         for frame, at_ns in enumerate(measured.captured_ns.tolist()):
@@ -153,6 +153,8 @@ class Rooms:
                 self.motion.feed(samples_ns[fed], counts[fed])
                 fed += 1
             travel_mm = self.motion.travel_mm(at_ns)
+            if travel_mm is not None and travel_mm > empty_mm:
+                break
             mine = slice(first_row[frame], first_row[frame + 1])
             detections = Detections(at_ns, xyxy[mine], confidence[mine], rows.class_id[mine])
             tracks = self.tracker.update(detections, travel_mm=travel_mm)

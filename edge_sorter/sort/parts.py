@@ -18,20 +18,27 @@ PART = 0.7
 """A track of which this share was born inside another's footprint may be a part of that parcel."""
 GROWN = 0.5
 """The same for the place of a lost track in a later look: what stands up leans this way first, then that way."""
+CUT = 0.2
+"""A parcel that lost this share of a side while a new box gives it back was cut there."""
+REPLACED_LOOKS = 2
+"""Looks at all of a parcel, since its track was seen last, that make its former part the one to decide."""
 
 
 def cut_from(
     born: Parcel, parcels: Sequence[Parcel], paths: Mapping[int, Path], *, belt_map: BeltMap, travel_mm: float
 ) -> tuple[int, ...]:
-    """Return the tracks in whose footprint a new one was born.
+    """Return the tracks in whose footprint a new one was born, or that lost what the new one shows.
 
-    A track whose own box goes on covering that place was not cut: something lies on it or in the corner of its box.
+    Else a track whose own box goes on covering that place was not cut: something lies on it, or in its box's corner.
     """
     box: Box | None = None
     found = []
     for parcel in parcels:
         path = paths.get(parcel.track.track_id)
         if path is None or parcel is born or not _near(parcel.track.xyxy, born.track.xyxy):
+            continue
+        if parcel.track.measured and _complete(born, parcel, path.trail, belt_map=belt_map):
+            found.append(parcel.track.track_id)
             continue
         if parcel.track.measured and share_inside(born.track.looked_xyxy, parcel.track.looked_xyxy) > 1.0 - PART:
             continue
@@ -47,14 +54,17 @@ def cut_from(
 def grown_into(
     lost: Parcel, trail: Trail, parcels: Sequence[Parcel], paths: Mapping[int, Path], *, belt_map: BeltMap
 ) -> tuple[int, ...]:
-    """Return the tracks that have since been seen where an unseen one has to be: its parcel is whole again."""
+    """Return the tracks that have since been seen where an unseen one has to be: its parcel is whole again.
+
+    One that waits for the unseen track itself is named when it has replaced it: the parts have changed their roles.
+    """
     mine: Box | None = None
     found = []
     for parcel in parcels:
         path = paths.get(parcel.track.track_id)
         if path is None or path.trail is trail or not path.confirmed or not _near(parcel.track.xyxy, lost.track.xyxy):
             continue
-        if _waits_for(path, lost.track.track_id, paths):
+        if _waits_for(path, lost.track.track_id, paths) and not _replaced(lost, path):
             continue
         look = path.trail.seen[-1] if path.trail.seen else None
         if look is None or look.travel_mm is None or look.at_ns <= lost.track.last_seen_ns:
@@ -63,6 +73,25 @@ def grown_into(
         if mine is not None and share_inside(mine, belt_fixed(belt_map, [(look.box, look.travel_mm)])) >= GROWN:
             found.append(parcel.track.track_id)
     return tuple(found)
+
+
+def _complete(born: Parcel, cut: Parcel, trail: Trail, *, belt_map: BeltMap) -> bool:
+    """Tell whether a new box and what is left of a parcel's are, both together, as large as the parcel was."""
+    before = [look.box for look in list(trail.seen)[:-1] if look.whole]
+    if len(before) < 2:
+        return False
+    a, b = cut.track.looked_xyxy, born.track.looked_xyxy
+    both = (min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]))
+    *earlier, now, together = belt_map.size_mm([*before, a, both]).tolist()
+    was = [sorted(sides)[-2] for sides in zip(*earlier, strict=True)]  # the largest may be an odd one
+    alike = all(abs(side / full - 1.0) <= CUT for side, full in zip(together, was, strict=True))
+    return alike and any(side < (1.0 - CUT) * full for side, full in zip(now, was, strict=True))
+
+
+def _replaced(lost: Parcel, path: Path) -> bool:
+    """Tell whether a track that waits for a lost one was looked at often since."""
+    since = sum(look.at_ns > lost.track.last_seen_ns for look in path.trail.seen)
+    return path.part_of == (lost.track.track_id,) and since >= REPLACED_LOOKS
 
 
 def seen_apart(part: Trail, whole: Trail, *, gap_mm: float) -> bool:

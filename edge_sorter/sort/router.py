@@ -197,6 +197,9 @@ class Router:
         """Tell whether a part leaves deciding to the track it belongs to."""
         if not path.part_of and path.crossing is not None and not parcel.track.measured and self._belt.map:
             path.part_of = grown_into(parcel, path.trail, parcels, self._paths, belt_map=self._belt.map)
+            for whole in path.part_of:  # it waits for this one no longer, if it did
+                rest = (track_id for track_id in self._paths[whole].part_of if track_id != parcel.track.track_id)
+                self._paths[whole].part_of = tuple(rest)
         return waits(path, self._paths, gap_mm=self._section.doubles_gap_mm)
 
     def _settle(

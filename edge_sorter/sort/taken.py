@@ -87,8 +87,8 @@ class Taken:
 
     def forget(self, captured_ns: int) -> None:
         """Drop what can no longer matter."""
-        for track_id, taken in list(self._footprints.items()):
-            if taken.velocity_s is not None and captured_ns - taken.at_ns > FORGET_NS:
+        for track_id in [k for k, taken in self._footprints.items() if taken.velocity_s is not None]:
+            if captured_ns - self._footprints[track_id].at_ns > FORGET_NS:
                 del self._footprints[track_id]
         while len(self._footprints) > REMEMBERED:
             self._footprints.popitem(last=False)

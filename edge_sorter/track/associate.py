@@ -50,23 +50,30 @@ def misfit(predicted: Floats, measured: Floats, *, partial: bool) -> Floats:
     return np.where(np.minimum(a, b) > ALIKE * np.maximum(a, b), off, np.inf)
 
 
-def weights(
-    predicted: Floats, measured: Floats, *, min_iou: float, reach_px: Floats | None = None, partial: bool = False
+def ious(a: Floats, b: Floats) -> Floats:
+    """Return (m, n) intersection over union of boxes (m, 4) and (n, 4)."""
+    shared, area_a, area_b = _shared(a, b)
+    return shared / np.maximum(area_a + area_b - shared, 1e-9)
+
+
+def by_overlap(iou: Floats, *, min_iou: float) -> Floats:
+    """Return how much speaks for each pair (m, n) where nothing but their overlap counts; 0 where nothing does."""
+    return np.where(iou >= min_iou, iou, 0.0)
+
+
+def by_reach(
+    predicted: Floats, measured: Floats, *, iou: Floats, min_iou: float, reach_px: Floats, partial: bool = False
 ) -> Floats:
-    """Return how much speaks for each pair (m, n), 0 where nothing may.
+    """Return how much speaks for each pair (m, n) where boxes that lie near may match too; 0 where nothing does.
 
     Args:
         predicted: Boxes (m, 4), xyxy px.
         measured: Boxes (n, 4), xyxy px.
+        iou: Their overlaps (m, n).
         min_iou: Overlap from which on the overlap itself is the weight.
-        reach_px: How far (m, 2) off a box may be that overlaps less, less still if it is the smaller one; None: it
-            may not match.
+        reach_px: How far (m, 2) off a box may be that overlaps less, less still if it is the smaller one.
         partial: See `misfit`.
     """
-    shared, area_a, area_b = _shared(predicted, measured)
-    iou = shared / np.maximum(area_a + area_b - shared, 1e-9)
-    if reach_px is None:
-        return np.where(iou >= min_iou, iou, 0.0)
     smaller = np.sqrt(_sides(measured).prod(axis=1)[None, :] / _sides(predicted).prod(axis=1)[:, None])
     reach = reach_px[:, None, :] * np.minimum(smaller, 1.0)[..., None]
     near = REACH_WEIGHT * np.maximum(1.0 - ((misfit(predicted, measured, partial=partial) / reach) ** 2).sum(axis=2), 0)

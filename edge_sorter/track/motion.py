@@ -75,7 +75,12 @@ class Motion(NamedTuple):
     @property
     def length(self) -> Floats:
         """Typical length of each box (n, 1), px: what distances and speeds are measured against."""
-        return np.sqrt(np.maximum(self.size[:, :1] * self.size[:, 1:], 1.0))
+        return np.sqrt(self.area)
+
+    @property
+    def area(self) -> Floats:
+        """Area of each box (n, 1), px²."""
+        return np.maximum(self.size[:, :1] * self.size[:, 1:], 1.0)
 
     def rows(self, index: NDArray[np.intp] | list[int]) -> Motion:
         """Return the rows picked by an index."""
@@ -163,20 +168,23 @@ def predict_with_belt(motion: Motion, shifted: Floats, *, delta_mm: float, dt_s:
 
 def _advance(motion: Motion, base: Floats, advance: Floats, wander: Floats, *, dt_s: float) -> Motion:
     """Move the centres by `base` and by slope times `advance`; `wander` is the slope's variance per advance."""
-    moved = base + motion.slope * advance
+    centre, size, slope, rate, velocity, var, cov, var_slope, var_size = motion
+    moved = base + slope * advance
     distance = np.abs(advance)
-    length, grown = motion.length, wander * distance
-    gained = advance * motion.var_slope
+    area, grown = motion.area, wander * distance
+    gained = advance * var_slope
     if dt_s > 0.0:
-        motion = motion._replace(velocity=moved / dt_s, rate=advance / dt_s)
-    return motion._replace(
-        centre=motion.centre + moved,
-        var=motion.var
-        + advance * (2.0 * motion.cov + gained)
-        + (grown * distance * distance / 3.0 + (WANDER * length) ** 2 * dt_s),
-        cov=motion.cov + gained + grown * advance / 2.0,
-        var_slope=motion.var_slope + grown,
-        var_size=motion.var_size + (GROWTH * length) ** 2 * dt_s,
+        velocity, rate = moved / dt_s, advance / dt_s
+    return Motion(
+        centre=centre + moved,
+        size=size,
+        slope=slope,
+        rate=rate,
+        velocity=velocity,
+        var=var + advance * (2.0 * cov + gained) + (grown * (distance * distance / 3.0) + area * (WANDER**2 * dt_s)),
+        cov=cov + gained + grown * (advance / 2.0),
+        var_slope=var_slope + grown,
+        var_size=var_size + area * (GROWTH**2 * dt_s),
     )
 
 
@@ -193,9 +201,9 @@ def correct(
     first: NDArray[np.bool_],
     *,
     belt_known: bool,
-    seen: NDArray[np.bool_] | None = None,
+    rows: list[int] | None = None,
 ) -> Motion:
-    """Return the motion after the boxes were measured at `xyxy` (n, 4), or those of them that are `seen` (n,).
+    """Return the motion after all boxes, or those in `rows` (k,), were measured at `xyxy` (k, 4).
 
     Where a box changed size, its centre moved for that reason too, so the slope learns from the edge that agrees best
     with the prediction: a parcel that enters the picture, or passes behind something, keeps its speed. `first` (n,)
@@ -204,22 +212,29 @@ def correct(
     With the belt's motion known the slope needs no help from a smooth centre, so a box that jumps in size is believed
     as it is: its edges are then exact where it is cut by the picture's border.
     """
-    length = motion.length
-    noise = (CENTRE_NOISE * length) ** 2
-    edges = xyxy - motion.xyxy
+    area = motion.area
+    noise, size_noise = CENTRE_NOISE**2 * area, SIZE_NOISE**2 * area
+    edges = motion.xyxy
+    if rows is None:
+        edges = xyxy - edges
+    else:
+        measured, unseen = xyxy - edges[rows], np.ones(len(edges), bool)
+        unseen[rows] = False
+        noise[unseen] = size_noise[unseen] = np.inf  # what was not looked at teaches nothing
+        edges[rows], edges[unseen] = measured, 0.0
     low, high = edges[:, :2], edges[:, 2:]
     centre, change = (low + high) / 2.0, high - low
-    moved = np.where(low * high > 0.0, np.copysign(np.minimum(np.abs(low), np.abs(high)), low), 0.0)  # where they agree
+    # The lesser of both edges' moves where they agree on the direction, else none.
+    moved = np.maximum(np.minimum(low, high), 0.0) + np.minimum(np.maximum(low, high), 0.0)
     if first.any():
         moved = np.where(first[:, None], centre, moved)
     total = motion.var + noise
-    gain, size_gain = motion.var / total, motion.var_size / (motion.var_size + (SIZE_NOISE * length) ** 2)
+    gain, size_gain = motion.var / total, motion.var_size / (motion.var_size + size_noise)
     if belt_known:
-        jumped = np.abs(change) > JUMP * length
-        gain, size_gain = np.where(jumped, 1.0, gain), np.where(jumped, 1.0, size_gain)
+        jumped = np.abs(change) > JUMP * np.sqrt(area)
+        if jumped.any():
+            gain[jumped] = size_gain[jumped] = 1.0
     slope_gain = motion.cov / (total + (change / 2.0) ** 2)
-    if seen is not None:
-        gain, size_gain, slope_gain = gain * seen[:, None], size_gain * seen[:, None], slope_gain * seen[:, None]
     learnt, left = slope_gain * moved, 1.0 - gain
     return Motion(
         centre=motion.centre + gain * centre,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge_sorter.config import TrackSection
 from edge_sorter.track import motion as moving
-from edge_sorter.track.associate import Pairs, assign, overlaps, weights
+from edge_sorter.track.associate import Pairs, assign, by_overlap, by_reach, ious, overlaps
 from edge_sorter.types import Box, Detections, Track, TrackState
 
 Floats = NDArray[np.float64]
@@ -100,11 +100,7 @@ class Tracker:
         dt_s = self._predict(now_ns, travel_mm)
         sure = (detections.confidence >= self.high_confidence).tolist()
         certain, doubtful = [i for i, yes in enumerate(sure) if yes], [i for i, yes in enumerate(sure) if not yes]
-        pairs = self._pairs(boxes, certain, [], reach=False)
-        if not self._belt_known:
-            self._refine_newborn(boxes, pairs, dt_s)
-        pairs += self._pairs(boxes, certain, pairs, reach=True)
-        pairs += self._pairs(boxes, doubtful, pairs, reach=False)
+        pairs = self._pairs(boxes, certain, doubtful, dt_s) if self._lives and len(boxes) else []
         self._see(detections, boxes, pairs)
         taken = {i for _, i in pairs}
         self._start(detections, boxes, [i for i in certain if i not in taken], in_view=first)
@@ -132,39 +128,82 @@ class Tracker:
     def _newborn(self) -> NDArray[np.bool_]:
         return np.array([life.hits == 1 for life in self._lives], dtype=bool)
 
-    def _refine_newborn(self, boxes: Floats, pairs: Pairs, dt_s: float) -> None:
-        """Let newborn tracks that found no overlap move as those did that found one, before looking further away."""
+    def _refine_newborn(self, boxes: Floats, pairs: Pairs, dt_s: float) -> bool:
+        """Let newborn tracks that found no overlap move as those did that found one, before looking further away.
+
+        Returns:
+            Whether any moved.
+        """
         newborn = self._newborn()
         newborn[[row for row, _ in pairs]] = False
         if not pairs or not newborn.any() or dt_s <= 0.0:
-            return
+            return False
         rows, seen = (np.array(side) for side in zip(*pairs, strict=True))
         centre = (boxes[seen, :2] + boxes[seen, 2:]) / 2.0
         velocities = self._motion.slope[rows] + (centre - self._motion.centre[rows]) / dt_s
         self._motion = moving.with_flow(self._motion, newborn, velocities, dt_s=dt_s)
+        return True
 
-    def _pairs(self, boxes: Floats, candidates: list[int], taken: Pairs, *, reach: bool) -> Pairs:
-        """Return new pairs (track row, detection) between tracks and candidates that are not yet taken.
+    def _pairs(self, boxes: Floats, certain: list[int], doubtful: list[int], dt_s: float) -> Pairs:
+        """Return the pairs (track row, detection) of all stages; see the module's docstring."""
+        iou = ious(self._motion.xyxy, boxes)
+        pairs = self._overlapping(iou, certain, [])
+        if not self._belt_known and self._refine_newborn(boxes, pairs, dt_s):
+            iou = ious(self._motion.xyxy, boxes)
+        pairs += self._reached(iou, boxes, certain, pairs)
+        return pairs + self._overlapping(iou, doubtful, pairs)
+
+    def _overlapping(self, iou: Floats, candidates: list[int], taken: Pairs) -> Pairs:
+        """Return new pairs (track row, detection) of tracks and candidates, not yet taken, whose boxes overlap.
 
         Args:
-            boxes: All detections (n, 4).
-            candidates: Rows of `boxes` this stage is about.
+            iou: Overlaps (m, n) of all tracks and detections.
+            candidates: The detections this stage is about.
             taken: Pairs of earlier stages.
-            reach: Whether a track may also take a box that lies near without overlapping.
         """
-        taken_rows, taken_boxes = {row for row, _ in taken}, {i for _, i in taken}
-        rows = [row for row in range(len(self._lives)) if row not in taken_rows]
-        free = [i for i in candidates if i not in taken_boxes]
+        rows, free = self._left(candidates, taken)
         if not rows or not free:
             return []
-        reach_px = moving.reach_px(self._motion.rows(rows), self._newborn()[rows]) if reach else None
-        weight = weights(
+        weight = by_overlap(iou[rows][:, free], min_iou=self._section.min_iou)
+        return self._chosen(weight, rows, free)
+
+    def _reached(self, iou: Floats, boxes: Floats, candidates: list[int], taken: Pairs) -> Pairs:
+        """Return new pairs as `_overlapping` does, where a track may also take a box that lies near it.
+
+        Not one that repeats a box already taken, as for a label on a parcel: it says nothing of where others are.
+
+        Args:
+            iou: Overlaps (m, n) of all tracks and detections.
+            boxes: All detections (n, 4).
+            candidates: The detections this stage is about.
+            taken: Pairs of earlier stages.
+        """
+        rows, free = self._left(candidates, taken)
+        if rows and free and taken:
+            twin = _twins(boxes[[i for _, i in taken]], boxes[free]).tolist()
+            free = [i for i, repeats in zip(free, twin, strict=True) if not repeats]
+        if not rows or not free:
+            return []
+        weight = by_reach(
             self._motion.xyxy[rows],
             boxes[free],
+            iou=iou[rows][:, free],
             min_iou=self._section.min_iou,
-            reach_px=reach_px,
+            reach_px=moving.reach_px(self._motion, self._newborn())[rows],
             partial=self._belt_known,
         )
+        return self._chosen(weight, rows, free)
+
+    def _left(self, candidates: list[int], taken: Pairs) -> tuple[list[int], list[int]]:
+        """Return the track rows and the candidates of which no earlier stage made a pair."""
+        if not taken:
+            return list(range(len(self._lives))), candidates
+        taken_rows, taken_boxes = {row for row, _ in taken}, {i for _, i in taken}
+        rows = [row for row in range(len(self._lives)) if row not in taken_rows]
+        return rows, [i for i in candidates if i not in taken_boxes]
+
+    def _chosen(self, weight: Floats, rows: list[int], free: list[int]) -> Pairs:
+        """Return the best pairs (track row, detection), given how much speaks for each."""
         if not weight.any():
             return []
         if not all(self._lives[row].believed for row in rows):
@@ -178,9 +217,9 @@ class Tracker:
         if not pairs:
             return
         rows, chosen = (list(side) for side in zip(*pairs, strict=True))
-        xyxy, seen = self._motion.xyxy, np.zeros(len(self._lives), bool)
-        xyxy[rows], seen[rows] = boxes[chosen], True
-        self._motion = moving.correct(self._motion, xyxy, self._newborn(), belt_known=self._belt_known, seen=seen)
+        self._motion = moving.correct(
+            self._motion, boxes[chosen], self._newborn(), belt_known=self._belt_known, rows=rows
+        )
         measured = boxes.tolist()
         confidence, class_id = detections.confidence.tolist(), detections.class_id.tolist()
         for row, i in pairs:
@@ -203,8 +242,7 @@ class Tracker:
         known = [life.xyxy for life in self._lives if life.missed == 0]
         born: list[int] = []
         for i in sorted(candidates, key=lambda row: (-detections.confidence[row], row)):
-            iou, inside = overlaps(np.array(known).reshape(-1, 4), boxes[i : i + 1])
-            if (iou > TWIN_IOU).any() or (inside > TWIN_INSIDE).any():
+            if _twins(np.array(known).reshape(-1, 4), boxes[i : i + 1]).any():
                 continue
             known.append(_box(boxes[i]))
             born.append(i)
@@ -261,6 +299,13 @@ class Tracker:
             self._lives = [self._lives[row] for row in kept]
             self._motion = self._motion.rows(kept)
         return tuple(tracks)
+
+
+def _twins(known: Floats, boxes: Floats) -> NDArray[np.bool_]:
+    """Return which boxes (n,) repeat one of the known ones."""
+    iou, inside = overlaps(known, boxes)
+    twin: NDArray[np.bool_] = ((iou > TWIN_IOU) | (inside > TWIN_INSIDE)).any(axis=0)
+    return twin
 
 
 def _box(values: Floats | list[float]) -> Box:

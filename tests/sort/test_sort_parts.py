@@ -70,6 +70,51 @@ def test_a_part_cut_off_a_decided_parcel_past_the_line_is_not_found_late():
     assert [decision.track_id for decision in decisions] == [1]
 
 
+def test_a_part_that_follows_the_whole_parcel_decides_instead_of_the_lost_track_it_was_cut_from():
+    """Cut in two on the way in, whole again on the track of the lower half: the other one saw it five times, badly."""
+    belt = make_belt()
+    router = make_router(belt)
+
+    def frame(at_s, x_mm):
+        if x_mm < 420.0:
+            return (parcel(1, at_s, x_mm, class_name="mailer"),)
+        if x_mm < 520.0:
+            ends = {"size_mm": (150.0, 200.0), "class_name": "mailer"}
+            return parcel(1, at_s, x_mm + 75.0, **ends), parcel(2, at_s, x_mm - 75.0, **ends)
+        return lost(1, at_s, x_mm + 75.0, since_s=0.2, class_name="mailer"), parcel(2, at_s, x_mm, class_name="carton")
+
+    (decision,) = run(router, belt, frame)
+    assert (decision.track_id, decision.class_name) == (2, "carton")
+    assert decision.position.trail_mm - decision.position.lead_mm == pytest.approx(LENGTH_MM, abs=2.0)
+    assert router.counts.split_suppressed == 1
+
+
+def test_a_part_that_leans_out_of_the_decided_footprint_is_known_by_what_its_parcel_lost():
+    """The cut began before the line, unsure; when the other half is believed, past it, it stands out by its height."""
+    belt = make_belt()
+    router = make_router(belt, doubles="exception", doubles_gap_mm=45.0, found_late="exception")
+
+    def frame(at_s, x_mm):
+        if x_mm < 1150.0:
+            return (parcel(1, at_s, x_mm, size_mm=(220.0, 250.0)),)
+        left = parcel(1, at_s, x_mm - 20.0, size_mm=(140.0, 250.0))
+        return (left,) if x_mm < 1400.0 else (left, parcel(2, at_s, x_mm + 115.0, size_mm=(80.0, 250.0)))
+
+    decisions = run(router, belt, frame)
+    assert [decision.track_id for decision in decisions] == [1]
+
+
+def test_a_newcomer_beside_a_smaller_look_is_no_part():
+    belt = make_belt()
+    router = make_router(belt)
+
+    def frame(at_s, x_mm):
+        first = parcel(1, at_s, x_mm, size_mm=(300.0 if x_mm < 500.0 else 200.0, 200.0))
+        return (first,) if x_mm < 500.0 else (first, parcel(2, at_s, x_mm - 350.0))
+
+    assert [decision.track_id for decision in run(router, belt, frame)] == [1, 2]
+
+
 def test_two_melted_for_a_moment_are_decided_one_by_one():
     """The second is born inside the first's melted footprint, but lies clear of it when that one is decided."""
     belt = make_belt()

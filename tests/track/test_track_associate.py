@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_sorter.track.associate import REACH_WEIGHT, assign, misfit, overlaps, weights
+from edge_sorter.track.associate import REACH_WEIGHT, assign, by_overlap, by_reach, ious, misfit, overlaps
 
 
 def boxes(*rows: tuple[float, float, float, float]) -> np.ndarray:
@@ -85,13 +85,15 @@ def test_misfit(measured: tuple[float, ...], partial: bool, expected: tuple[floa
 def test_any_overlap_counts_for_more_than_any_distance() -> None:
     predicted, measured = boxes((0, 0, 100, 100)), boxes((65, 0, 165, 100), (105, 0, 205, 100), (400, 0, 500, 100))
     reach = np.full((1, 2), 150.0)
-    (overlapping, near, far) = weights(predicted, measured, min_iou=0.2, reach_px=reach)[0]
+    iou = ious(predicted, measured)
+    (overlapping, near, far) = by_reach(predicted, measured, iou=iou, min_iou=0.2, reach_px=reach)[0]
     assert overlapping == pytest.approx(35 / 165)
     assert 0 < near < REACH_WEIGHT
     assert far == 0
-    assert weights(predicted, measured, min_iou=0.2)[0].tolist() == [overlapping, 0, 0]
+    assert by_overlap(iou, min_iou=0.2)[0].tolist() == [overlapping, 0, 0]
 
 
 def test_a_small_box_is_not_reached_from_far_by_a_large_one() -> None:
-    predicted, reach = boxes((0, 0, 1000, 1000)), np.full((1, 2), 1000.0)
-    assert weights(predicted, boxes((1300, 0, 1310, 10)), min_iou=0.2, reach_px=reach, partial=True)[0, 0] == 0
+    predicted, measured = boxes((0, 0, 1000, 1000)), boxes((1300, 0, 1310, 10))
+    iou, reach = ious(predicted, measured), np.full((1, 2), 1000.0)
+    assert by_reach(predicted, measured, iou=iou, min_iou=0.2, reach_px=reach, partial=True)[0, 0] == 0

@@ -106,9 +106,10 @@ def test_covariances_stay_valid_under_random_life() -> None:
         motion = moving.predict(moving.with_flow(motion, newborn, motion.velocity[~newborn]), dt_s=dt_s)
         motion = moving.with_flow(motion, rng.random(30) < 0.1, motion.velocity[:5], dt_s=dt_s)
         seen = rng.random(30) < 0.6
-        measured = np.where(seen[:, None], motion.xyxy + rng.normal(0, 10, (30, 4)), motion.xyxy)
+        rows = np.flatnonzero(seen).tolist()
+        measured = motion.xyxy[rows] + rng.normal(0, 10, (len(rows), 4))
         before = motion
-        motion = moving.correct(motion, measured, rng.random(30) < 0.2, belt_known=False, seen=seen)
+        motion = moving.correct(motion, measured, rng.random(30) < 0.2, belt_known=False, rows=rows)
         assert all((new[~seen] == old[~seen]).all() for new, old in zip(motion, before, strict=True))
         assert (motion.var > 0).all()
         assert (motion.var_slope > 0).all()

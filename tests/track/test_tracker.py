@@ -159,6 +159,19 @@ def test_no_twins(twin: Row, born: bool) -> None:
     assert len(tracks) == (2 if born else 1)
 
 
+def test_a_second_box_on_a_parcel_is_not_where_an_unseen_track_went() -> None:
+    """A false box is followed unseen along the belt; a label on the parcel behind it is no look at it."""
+    follow = tracker(belt=True, confirm_hits=2, tentative_s=0.6)
+    for i in range(9):
+        parcel_there = (box(100 + 100 * i, w=200, h=120),)
+        false = (box(380, h=110),) if i == 0 else ()
+        label = (box(100 + 100 * i + 130, 110, 60, 60),) if i == 8 else ()
+        tracks = follow.update(seen(i / 15, *parcel_there, *false, *label), travel_mm=100.0 * i)
+    unseen = next(track for track in tracks if track.track_id == 2)
+    assert (unseen.hits, unseen.state, unseen.measured) == (1, TrackState.TENTATIVE, False)
+    assert len(tracks) == 2
+
+
 def test_no_track_teleports() -> None:
     follow = tracker(lost_s=3.0)
     for i in range(10):
