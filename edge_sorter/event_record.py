@@ -20,6 +20,7 @@ from edge_sorter.events import (
     LineEvent,
     LineReport,
     ModelInUse,
+    Overdue,
     PlanOffer,
     PlcItem,
     ScannerRead,
@@ -39,6 +40,7 @@ KINDS: dict[str, type[LineEvent]] = {
     "wall": WallTime,
     "limits": Thresholds,
     "model": ModelInUse,
+    "due": Overdue,
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
 

@@ -206,6 +206,13 @@ class ModelInUse:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A parcel has to be decided now although no frame came: the loop says so itself, and the journal keeps it."""
+
+    at_ns: int
+
+
 LineEvent = (
     EncoderCount
     | PlcItem
@@ -218,5 +225,6 @@ LineEvent = (
     | WallTime
     | Thresholds
     | ModelInUse
+    | Overdue
 )
 """Everything that may reach the pipeline besides frames."""

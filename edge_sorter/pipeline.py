@@ -20,7 +20,7 @@ from edge_sorter.condition import Pulse, Told
 from edge_sorter.config import Config
 from edge_sorter.detect import Detector
 from edge_sorter.errors import EngineError
-from edge_sorter.events import EncoderCount, Flush, LineEvent, LineReport, ModelInUse, ScannerRead, Thresholds
+from edge_sorter.events import EncoderCount, Flush, LineEvent, LineReport, ModelInUse, Overdue, ScannerRead, Thresholds
 from edge_sorter.identify import CodeReader, Identifier, ScannerReads
 from edge_sorter.line_input import EventList, Inputs, LineInput
 from edge_sorter.plc.publisher import Publisher, PublishResult
@@ -100,11 +100,18 @@ class Pipeline:
             if self.scanned is not None:
                 self.scanned.hear(event)
             return ()
+        if isinstance(event, Overdue):
+            travel_mm = self.travel_mm(event.at_ns)
+            return self.router.decide_overdue(event.at_ns, travel_mm, degraded=self.trouble is not None)
         if isinstance(event, LineReport) and self._stops is not None:
             self._stops.hear(event)
         if isinstance(event, Thresholds | ModelInUse):
             self.tracker.high_confidence = event.confidence
         return self.router.hear(event)
+
+    def overdue(self, at_ns: int) -> tuple[Overdue, ...]:
+        """Return the event to hear now if a parcel cannot wait for the next frame, else nothing."""
+        return (Overdue(at_ns),) if self.router.overdue(at_ns, self.travel_mm(at_ns)) else ()
 
     def step(self, frame: Frame) -> Step:
         """Take one frame all the way to decisions.
@@ -252,9 +259,12 @@ def run(
             break
         for event in line.take_events(now_ns):
             _hear(event, pipeline, publisher, observers, counts)
+        blind = _unusable(item, health) if isinstance(item, Frame) else item
+        if blind is not None or item is None:
+            for event in pipeline.overdue(now_ns):
+                _hear(event, pipeline, publisher, observers, counts)
         if item is None:
             continue
-        blind = item if isinstance(item, Blind) else _unusable(item, health)
         if blind is not None:
             counts.blind[blind.reason] = counts.blind.get(blind.reason, 0) + 1
             told.tell(blind.reason)

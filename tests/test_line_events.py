@@ -18,6 +18,7 @@ from edge_sorter.events import (
     LaneStatus,
     LineEvent,
     LineReport,
+    Overdue,
     PlanOffer,
     PlcItem,
     ScannerRead,
@@ -48,6 +49,7 @@ events = st.one_of(
     st.builds(Flush, time_ns, st.sampled_from(("STOP_FLUSH", "MANUAL", "WHAT"))),
     st.builds(PlanOffer, time_ns, st.just({"id": "broken"}), st.sampled_from(("NOW", "NEXT_GAP"))),
     st.builds(WallTime, time_ns, st.integers(0, 86_400 * S - 1)),
+    st.builds(Overdue, time_ns),
 )  # fmt: skip
 faults = st.sampled_from(("none", "silent", "stuck", "back", "absent"))
 
@@ -106,4 +108,24 @@ def test_no_parcel_goes_without_a_decision_whatever_the_encoder_does(fault: str,
     line = played([], fault, tmp_path / "journal.jsonl")
     assert len(plain.decisions) >= 10
     assert {d.track_id for d in line.decisions} == {d.track_id for d in plain.decisions}
+    assert replay_journal(config_of_all(), tmp_path / "journal.jsonl") == (len(line.decisions), 0)
+
+
+def test_parcels_are_decided_in_time_while_no_frame_comes_and_a_replay_does_so_too(tmp_path: Path) -> None:
+    plain = played([], "none", tmp_path / "plain.jsonl")
+    line = GoldenLine(config_of_all())
+    frames = line.frames[:FRAMES]
+    line.frames = [frame for frame in frames if not 3 * S < frame.detections.captured_ns < 6 * S]
+    header = {key: value for key, value in line.header.items() if key != "schema"}
+    rounds = [Overdue(at_ns) for at_ns in range(3 * S, 6 * S, S // 20)]
+    samples = encoder(lambda at_s: travel_mm("none", at_s), hz=50, seconds=8.1)
+    with JournalWriter(tmp_path / "journal.jsonl", header=header) as journal:
+        line.play([*samples, *rounds], journal=journal)
+    unseen = [d for d in line.decisions if 3 * S < d.captured_ns < 6 * S]
+    before = {t.track_id for step in line.steps for t in step.tracks if step.captured_ns < 3 * S}
+    waited = [d for d in plain.decisions if d.crossed_ns > 3 * S and d.deadline_ns < 6 * S]
+    due = {d.track_id for d in waited if d.track_id in before}
+    assert due, "the test is about parcels that cross unseen"
+    assert due <= {d.track_id for d in unseen}
+    assert all(d.captured_ns <= d.deadline_ns for d in unseen)
     assert replay_journal(config_of_all(), tmp_path / "journal.jsonl") == (len(line.decisions), 0)

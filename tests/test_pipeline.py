@@ -11,7 +11,7 @@ from test_journal import a_decision
 
 from edge_sorter.clock import ReplayClock
 from edge_sorter.config import BlindSection
-from edge_sorter.events import EncoderCount, LaneReport, LaneStatus, LineEvent, WallTime
+from edge_sorter.events import EncoderCount, LaneReport, LaneStatus, LineEvent, Overdue, WallTime
 from edge_sorter.line_input import EventList, WallClock
 from edge_sorter.pipeline import run
 from edge_sorter.plc.publisher import MemoryPublisher
@@ -34,6 +34,9 @@ class Watched:
     blind: list[str] = field(default_factory=list)
     order: list[object] = field(default_factory=list)
     trouble: str | None = None
+
+    def overdue(self, at_ns: int) -> tuple[Overdue, ...]:
+        return (Overdue(at_ns),)
 
     def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
         self.order.append(event)
@@ -163,3 +166,12 @@ def test_the_time_of_the_day_is_told_once_a_minute() -> None:
     assert isinstance(second, WallTime)
     assert second.local_s(0) == first.local_s(0) == (local.hour * 60 + local.minute) * 60 + local.second - 1
     assert first.local_s(round(86_400e9)) == first.local_s(0)
+
+
+def test_parcels_that_cannot_wait_are_looked_after_where_there_is_no_frame_to_look_at() -> None:
+    watched, _, _ = play([frame(0), None, frame(1), Blind(60 * MS, "frozen"), frame(2)])
+    kinds = [type(item) for item in watched.order]
+    overdue = [k for k, kind in enumerate(kinds) if kind is Overdue]
+    frames = [k for k, kind in enumerate(kinds) if kind is int]
+    assert len(overdue) == 2
+    assert frames[0] < overdue[0] < frames[1] < overdue[1]

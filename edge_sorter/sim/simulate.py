@@ -36,6 +36,8 @@ SHARD = 1000
 LINE_MM = 1140.0
 PLAN = Path(__file__).resolve().parents[2] / "configs" / "demo" / "plan.yaml"
 EXAMPLES_KEPT = 500
+IDLE_NS = 50_000_000
+"""While no frame comes, the loop looks after overdue parcels so often, as with a camera."""
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -142,16 +144,21 @@ class Rooms:
         self, measured: Measured, ride: Ride, belt: BeltKnobs, parcels: Parcels
     ) -> tuple[list[SortDecision], list[int], Ints]:
         """Feed all frames with parcels; return decisions, when each was ready, and id switches by parcel (n,)."""
-        samples_ns, counts = _encoder(ride, belt)
+        encoder = _Encoder(self.motion, ride, belt)
         decisions: list[SortDecision] = []
         delivered_ns: list[int] = []
         ids, empty_mm = _Ids(len(parcels)), travel_needed_mm(parcels)
-        rows, first_row, fed = measured.rows, measured.first_row.tolist(), 0
+        rows, first_row, now_ns = measured.rows, measured.first_row.tolist(), 0
         xyxy, confidence = rows.xyxy.astype(np.float32), rows.confidence.astype(np.float32)
         for frame, at_ns in enumerate(measured.captured_ns.tolist()):
-            while fed < len(samples_ns) and (fed == 0 or samples_ns[fed - 1] < at_ns):
-                self.motion.feed(samples_ns[fed], counts[fed])
-                fed += 1
+            ready_ns = int(measured.delivered_ns[frame])
+            for idle_ns in range(now_ns + IDLE_NS, ready_ns, IDLE_NS):
+                encoder.feed(idle_ns)
+                overdue = self.router.decide_overdue(idle_ns, self.motion.travel_mm(idle_ns), degraded=False)
+                decisions += overdue
+                delivered_ns += [idle_ns] * len(overdue)
+            now_ns = max(now_ns, ready_ns)
+            encoder.feed(at_ns)
             travel_mm = self.motion.travel_mm(at_ns)
             if travel_mm is not None and travel_mm > empty_mm:
                 break
@@ -162,7 +169,7 @@ class Rooms:
             seen = self.identifier.update(tracks, ())
             for decision in self.router.update(seen, captured_ns=at_ns, travel_mm=travel_mm):
                 decisions.append(decision)
-                delivered_ns.append(int(measured.delivered_ns[frame]))
+                delivered_ns.append(ready_ns)
         return decisions, delivered_ns, ids.switches
 
 
@@ -193,10 +200,20 @@ def calibration() -> Calibration:
     )
 
 
-def _encoder(ride: Ride, knobs: BeltKnobs) -> tuple[list[int], list[int]]:
-    at_s = np.arange(round((ride.end_s + 1.0) * knobs.encoder_hz)) / knobs.encoder_hz
-    counts = np.floor(ride.travel_mm(at_s) / knobs.mm_per_count + 1e-6).astype(np.int64)
-    return np.round(at_s * 1e9).astype(np.int64).tolist(), counts.tolist()
+class _Encoder:
+    """Tells the belt's motion what the encoder counted."""
+
+    def __init__(self, motion: EncoderMotion, ride: Ride, knobs: BeltKnobs) -> None:
+        at_s = np.arange(round((ride.end_s + 1.0) * knobs.encoder_hz)) / knobs.encoder_hz
+        self._motion, self._next = motion, 0
+        self._at_ns: list[int] = np.round(at_s * 1e9).astype(np.int64).tolist()
+        self._counts: list[int] = np.floor(ride.travel_mm(at_s) / knobs.mm_per_count + 1e-6).astype(np.int64).tolist()
+
+    def feed(self, at_ns: int) -> None:
+        """Tell the samples up to the first at or after a moment."""
+        while self._next < len(self._at_ns) and (self._next == 0 or self._at_ns[self._next - 1] < at_ns):
+            self._motion.feed(self._at_ns[self._next], self._counts[self._next])
+            self._next += 1
 
 
 def _truth(parcels: Parcels, rooms: Rooms, measured: Measured) -> Truth:

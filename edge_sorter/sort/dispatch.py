@@ -156,6 +156,14 @@ class Dispatch:
         unseen = self._unseen(at_ns)
         return (*unseen, *self._leave(set(silent), at_ns)) if silent else unseen
 
+    def left_ns(self, crossed_ns: int, crossed_mm: float, *, at_ns: int) -> int:
+        """Return how long after `at_ns` a parcel may still be decided for the nearest lane of all."""
+        crossed = (crossed_ns, crossed_mm if self._motion.ref(crossed_ns) == "ENC1" else None)
+        speed_mm_s = self._motion.speed_mm_s(crossed_ns)
+        lanes = self.plans.active.lanes
+        ends_ns = (self._deadline(lane, crossed=crossed, speed_mm_s=speed_mm_s, at_ns=at_ns).at_ns for lane in lanes)
+        return min(ends_ns) - at_ns
+
     def flush(self, at_ns: int, reason: Reason) -> tuple[SortDecision, ...]:
         """Send every decided parcel that is still ahead of its diverter to the exception lane."""
         travel_mm = self._motion.travel_mm(at_ns)

@@ -29,6 +29,7 @@ from edge_sorter.sort.dispatch import Dispatch
 from edge_sorter.sort.doubles import Doubles, Group
 from edge_sorter.sort.flush import FlushWatch
 from edge_sorter.sort.footprint import Extent, Footprint, Trail
+from edge_sorter.sort.overdue import RESERVE_NS, Predicted, predicted
 from edge_sorter.sort.parts import cut_from, grown_into, is_clear, is_part, waits
 from edge_sorter.sort.path import Path
 from edge_sorter.sort.place import met_before, position_of, sweep
@@ -76,6 +77,7 @@ class Router:
         self._flush_at_start = flush_at_start
         self._degraded = False
         self._paths: dict[int, Path] = {}
+        self._parcels: Sequence[Parcel] = ()
         self._taken = Taken()
         self._doubles = Doubles(gap_mm=section.doubles_gap_mm) if section.doubles == "exception" else None
 
@@ -111,6 +113,32 @@ class Router:
             if not item[2].settled:
                 decisions += self._settle(*item, parcels=parcels, captured_ns=captured_ns, travel_mm=travel_mm)
         self._forget(parcels, captured_ns)
+        self._parcels = parcels
+        return tuple(decisions)
+
+    def overdue(self, at_ns: int, travel_mm: float | None) -> list[tuple[Predicted, Parcel, Path]]:
+        """Return the parcels that crossed unseen since the last frame and cannot wait for the next, in that order."""
+        due: list[tuple[Predicted, Parcel, Path]] = []
+        for parcel in () if travel_mm is None else self._parcels:
+            path = self._paths.get(parcel.track.track_id)
+            if path is None or path.part_of or travel_mm is None:
+                continue
+            found = predicted(parcel, path, line=self._line, belt=self._belt, at_ns=at_ns, travel_mm=travel_mm)
+            if found is not None and self._dispatch.left_ns(*found.met, at_ns=at_ns) < RESERVE_NS:
+                due.append((found, parcel, path))
+        return sorted(due, key=lambda item: (item[0].crossing.at_ns, item[1].track.track_id))
+
+    def decide_overdue(self, at_ns: int, travel_mm: float | None, *, degraded: bool) -> tuple[SortDecision, ...]:
+        """Decide those parcels on what was seen before, the belt's motion telling where they are."""
+        self._degraded = degraded
+        decisions: list[SortDecision] = []
+        for found, parcel, path in self.overdue(at_ns, travel_mm):
+            if path.settled:  # with another one, as a group
+                continue
+            path.crossing, path.crossing_travel_mm = found
+            decisions += self._settle(
+                found.crossing, parcel, path, parcels=self._parcels, captured_ns=at_ns, travel_mm=travel_mm
+            )
         return tuple(decisions)
 
     def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
