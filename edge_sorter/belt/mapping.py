@@ -100,7 +100,7 @@ class BeltMap:
         """Map one belt point to the picture, as `to_px` does, without the cost of arrays."""
         return _apply_to_one(self._rows_to_px, point_mm)
 
-    def shift(self, xyxy: NDArray[np.floating[Any]], delta_mm: float) -> Floats:
+    def shift(self, xyxy: ArrayLike, delta_mm: float) -> Floats:
         """Return where boxes (n, 4) are after the belt moved `delta_mm` (negative: backwards).
 
         Every edge moves with the belt point under its middle, so place and size follow the perspective. What would
@@ -176,12 +176,14 @@ def _times(columns: Columns, x: Floats, y: Floats, w: Floats | None = None) -> F
 def _apply(columns: Columns, x: Floats, y: Floats) -> Floats:
     """Return where a homography takes points, as (2, n)."""
     mapped = _times(columns, x, y)
-    return mapped[:2] / np.maximum(mapped[2], HORIZON)
+    applied: Floats = mapped[:2] / np.maximum(mapped[2], HORIZON)
+    return applied
 
 
 def _apply_to_points(columns: Columns, points: ArrayLike) -> Floats:
     x, y = np.asarray(points, dtype=np.float64).reshape(-1, 2).T
-    return _apply(columns, x, y).T
+    applied: Floats = _apply(columns, x, y).T
+    return applied
 
 
 def _apply_to_one(rows: Rows, point: Point) -> Point:
@@ -194,7 +196,8 @@ def _apply_to_one(rows: Rows, point: Point) -> Point:
 def _edge_middles(boxes: Floats) -> Floats:
     """Return the middles, x and y as (2, 4n), of all left, then top, right and bottom edges of boxes (n, 4)."""
     known = np.concatenate((boxes, (boxes[:, :2] + boxes[:, 2:]) / 2.0), axis=1)
-    return known.T.take(MIDDLES, axis=0).reshape(2, -1)
+    middles: Floats = known.T.take(MIDDLES, axis=0).reshape(2, -1)
+    return middles
 
 
 def _size(size_px: tuple[int, int]) -> str:

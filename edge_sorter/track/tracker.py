@@ -304,8 +304,8 @@ class Tracker:
 def _twins(known: Floats, boxes: Floats) -> NDArray[np.bool_]:
     """Return which boxes (n,) repeat one of the known ones."""
     iou, inside = overlaps(known, boxes)
-    twin: NDArray[np.bool_] = ((iou > TWIN_IOU) | (inside > TWIN_INSIDE)).any(axis=0)
-    return twin
+    alike: NDArray[np.bool_] = (iou > TWIN_IOU) | (inside > TWIN_INSIDE)
+    return np.asarray(alike.any(axis=0))
 
 
 def _box(values: Floats | list[float]) -> Box:
