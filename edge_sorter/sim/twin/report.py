@@ -13,11 +13,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from edge_sorter.sim.interval import clopper_pearson
 from edge_sorter.sim.twin.items import Item
 from edge_sorter.sim.twin.program import PlcProgram
 from edge_sorter.sim.twin.traffic import WorldParcel
 from edge_sorter.sim.twin.world import World
-from edge_sorter.sim.verdict import clopper_pearson
 from edge_sorter.sort import SortPlan
 
 OUTCOMES = ("right", "safe", "wrong", "on_belt")
