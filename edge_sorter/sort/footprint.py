@@ -212,6 +212,11 @@ class Trail:
         ends = self.ends_mm()
         return Extent(trail, lead, near, far) if ends is None else Extent(*ends, near, far)
 
+    def clear_of(self, decided: Extent | None, gap_mm: float) -> bool:
+        """Tell whether the parcel lies clear of what was decided, so that it was one of its own all along."""
+        extent = None if decided is None else self.extent()
+        return extent is not None and decided is not None and extent.clear_mm(decided) > gap_mm
+
     def torn(self) -> bool:
         """Tell whether looks at the whole parcel disagree on its size: it was cut in two, or melted with another."""
         boxes = [look.box for look in self.seen if look.whole]

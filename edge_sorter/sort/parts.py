@@ -89,9 +89,9 @@ def _complete(born: Parcel, cut: Parcel, trail: Trail, *, belt_map: BeltMap) -> 
 
 
 def _replaced(lost: Parcel, path: Path) -> bool:
-    """Tell whether a track that waits for a lost one was looked at often since."""
+    """Tell whether a track that waits for a lost one, and may decide itself, was looked at often since."""
     since = sum(look.at_ns > lost.track.last_seen_ns for look in path.trail.seen)
-    return path.part_of == (lost.track.track_id,) and since >= REPLACED_LOOKS
+    return path.part_of == (lost.track.track_id,) and not path.began_past and since >= REPLACED_LOOKS
 
 
 def seen_apart(part: Trail, whole: Trail, *, gap_mm: float) -> bool:
@@ -119,15 +119,9 @@ def is_part(path: Path, paths: Mapping[int, Path], taken: Taken, *, gap_mm: floa
     """Tell whether a track that this one may be a part of was decided, alone or in a group, about this place."""
     for track_id in path.part_of:
         decided = track_id in taken or (track_id in paths and paths[track_id].settled)
-        if decided and not is_clear(path.trail, taken.extent(track_id), gap_mm=gap_mm):
+        if decided and not path.trail.clear_of(taken.extent(track_id), gap_mm):
             return True
     return False
-
-
-def is_clear(part: Trail, decided: Extent | None, *, gap_mm: float) -> bool:
-    """Tell whether a suspect lies clear of what was decided, so that it was a parcel of its own all along."""
-    extent = None if decided is None else part.extent()
-    return extent is not None and decided is not None and extent.clear_mm(decided) > gap_mm
 
 
 def _waits_for(path: Path, track_id: int, paths: Mapping[int, Path]) -> bool:

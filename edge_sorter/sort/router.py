@@ -30,7 +30,7 @@ from edge_sorter.sort.doubles import Doubles, Group
 from edge_sorter.sort.flush import FlushWatch
 from edge_sorter.sort.footprint import Extent, Footprint, Trail
 from edge_sorter.sort.overdue import RESERVE_NS, Predicted, predicted
-from edge_sorter.sort.parts import cut_from, grown_into, is_clear, is_part, waits
+from edge_sorter.sort.parts import cut_from, grown_into, is_part, waits
 from edge_sorter.sort.path import Path
 from edge_sorter.sort.place import met_before, position_of, sweep
 from edge_sorter.sort.plan import SortPlan
@@ -211,9 +211,7 @@ class Router:
         stray.trail.add(track, travel_mm=travel_mm, whole="TOUCHES_EDGE" not in parcel.flags)
         if not stray.began_past and stray.crossing is None:
             sweep(stray, parcel.track, line=self._line, travel_mm=travel_mm)
-        if len(stray.trail.seen) < STRAY_LOOKS or not is_clear(
-            stray.trail, extent, gap_mm=self._section.doubles_gap_mm
-        ):
+        if len(stray.trail.seen) < STRAY_LOOKS or not stray.trail.clear_of(extent, self._section.doubles_gap_mm):
             return False
         stray.confirmed = stray.taken_over = True
         stray.flushed = path.flushed
@@ -243,9 +241,7 @@ class Router:
         """Decide a parcel that crossed, unless what crossed is part of one that is decided already."""
         path.settled = True
         footprint = path.trail.footprint(parcel.track, travel_mm=travel_mm)
-        if is_part(path, self._paths, self._taken, gap_mm=self._section.doubles_gap_mm) or self._taken.covers(
-            footprint
-        ):
+        if self._is_decided(path, footprint):
             self.counts.split_suppressed += 1
             return ()
         self._taken.add(parcel.track.track_id, footprint)
@@ -276,6 +272,13 @@ class Router:
                 path.crossing_travel_mm if self._belt.motion.ref(crossed_ns) == "ENC1" else None,
             )
         )
+
+    def _is_decided(self, path: Path, footprint: Footprint) -> bool:
+        """Tell whether what crossed is a decided parcel, or part of one."""
+        gap_mm = self._section.doubles_gap_mm
+        if is_part(path, self._paths, self._taken, gap_mm=gap_mm):
+            return True
+        return self._taken.covers(footprint, path.trail, gap_mm=gap_mm)
 
     def _flushed(self, parcel: Parcel, path: Path) -> Reason | None:
         """Return why a parcel is not trusted since before it crossed, or None."""
@@ -330,9 +333,7 @@ class Router:
             Where and when a parcel that is found late, but may still be sent to the exception lane, was at the line.
         """
         path.settled = True
-        if is_part(path, self._paths, self._taken, gap_mm=self._section.doubles_gap_mm) or self._taken.covers(
-            path.trail.footprint(parcel.track, travel_mm=travel_mm)
-        ):
+        if self._is_decided(path, path.trail.footprint(parcel.track, travel_mm=travel_mm)):
             self.counts.split_suppressed += 1
             return None
         if parcel.track.in_view_at_start:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from edge_sorter.sort.footprint import Extent, Footprint
+from edge_sorter.sort.footprint import Extent, Footprint, Trail
 from edge_sorter.types import Track
 
 REMEMBERED = 64
@@ -55,9 +55,16 @@ class Taken:
         if track_id in self._claims:
             self._claims[self._left] = self._claims.pop(track_id)
 
-    def covers(self, footprint: Footprint) -> bool:
-        """Tell whether something is a decided parcel, or part of one."""
-        return any(taken.at(footprint.at_ns).same_parcel(footprint) for taken in self._footprints.values())
+    def covers(self, footprint: Footprint, trail: Trail, *, gap_mm: float) -> bool:
+        """Tell whether something is a decided parcel, or part of one.
+
+        A footprint that was melted with another for a while may reach over its neighbour; what the decision named does
+        not. Whatever lies clear of that is a parcel of its own.
+        """
+        return any(
+            taken.at(footprint.at_ns).same_parcel(footprint) and not trail.clear_of(self.extent(track_id), gap_mm)
+            for track_id, taken in self._footprints.items()
+        )
 
     def claim(self, track_id: int, extent: Extent) -> Extent:
         """Claim a stretch of belt for one decision; return what earlier ones have left of it.

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from sorting_world import feed, make_belt, make_router, parcel
 
-from edge_sorter.sort.footprint import Extent, Footprint
+from edge_sorter.sort.footprint import Extent, Footprint, Trail
 from edge_sorter.sort.taken import REMEMBERED, Taken
 from edge_sorter.types import Reason, TrackState
 
@@ -102,6 +102,38 @@ def test_a_part_that_leans_out_of_the_decided_footprint_is_known_by_what_its_par
 
     decisions = run(router, belt, frame)
     assert [decision.track_id for decision in decisions] == [1]
+
+
+def test_what_is_born_past_the_line_cannot_decide_for_the_parcel_it_is_cut_from():
+    belt = make_belt()
+    router = make_router(belt)
+
+    def frame(at_s, x_mm):
+        """A false box takes the track away before the line; past it the parcel gets a new one."""
+        if x_mm < 1190.0:
+            return (parcel(1, at_s, x_mm),)
+        drifted = lost(1, at_s, x_mm - 160.0, since_s=0.88)
+        return (drifted,) if x_mm < 1210.0 else (drifted, parcel(2, at_s, x_mm))
+
+    (decision,) = run(router, belt, frame)
+    assert (decision.track_id, decision.reason) == (1, Reason.PLAN_MATCH)
+
+
+def test_a_decided_footprint_that_was_melted_with_the_next_parcel_does_not_swallow_it():
+    """The track of the second takes over the first after both were one box; its median reaches over both."""
+    belt = make_belt()
+    router = make_router(belt)
+
+    def frame(at_s, x_mm):
+        if x_mm < 680.0:
+            return ()
+        if x_mm < 840.0:
+            return (parcel(1, at_s, x_mm - 400.0, size_mm=(270.0, 200.0), flags=("TOUCHES_EDGE",)),)
+        if x_mm < 1000.0:
+            return (parcel(1, at_s, x_mm - 200.0, size_mm=(700.0, 200.0)),)
+        return parcel(1, at_s, x_mm), parcel(2, at_s, x_mm - 400.0, size_mm=(270.0, 200.0))
+
+    assert [decision.track_id for decision in run(router, belt, frame)] == [1, 2]
 
 
 def test_a_newcomer_beside_a_smaller_look_is_no_part():
@@ -223,9 +255,9 @@ def test_a_place_stays_taken_when_its_track_leaves_it_and_memory_is_bounded():
     assert taken.extent(7) == (5.0, 295.0, 400.0, 600.0)
     taken.leave(7)
     assert (7 in taken, taken.extent(7), len(taken)) == (False, None, 1)
-    assert taken.covers(footprint(100.0, 200.0))
+    assert taken.covers(footprint(100.0, 200.0), Trail(None, 0), gap_mm=30.0)
     for track_id in range(8, 8 + 2 * REMEMBERED):
         taken.add(track_id, footprint(1e6 + track_id * 1000.0, 1e6 + track_id * 1000.0 + 300.0))
     taken.forget(0)
     assert len(taken) == REMEMBERED
-    assert not taken.covers(footprint(100.0, 200.0))
+    assert not taken.covers(footprint(100.0, 200.0), Trail(None, 0), gap_mm=30.0)
