@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from edge_sorter.errors import DatasetError
-from edge_sorter.lifecycle import calibration
+from edge_sorter.lifecycle import calibration, training_data
 from edge_sorter.lifecycle.dataset.commands import app
 from edge_sorter.lifecycle.dataset.examine import examine
 from edge_sorter.lifecycle.dataset.examine.findings import Limits
@@ -139,9 +139,10 @@ def test_it_is_what_calibration_and_training_read(tmp_path: Path) -> None:
     }
     chosen = calibration.training_pictures(tmp_path / "moved" / "data.yaml")
     assert len(chosen) == 12 and all(path.is_file() for path in chosen)
-    assert "none" not in "".join(
-        (tmp_path / "moved" / f"{part}.txt").read_text() for part in ("train", "valid", "test")
-    )
+    read = training_data.read(tmp_path / "moved" / "data.yaml")
+    assert (read.classes, len(read.train), len(read.valid)) == (("carton", "polybag"), 12, 6)
+    assert training_data.examine(read).sha256
+    assert not [image for image in (*read.train, *read.valid) if "none" in image.name]
 
 
 def test_nothing_is_split_twice_or_into_parts_that_stay_empty(tmp_path: Path) -> None:
