@@ -42,7 +42,7 @@ def show_findings(found: Examined) -> None:
     for item in found.findings:
         by_kind.setdefault(item.kind, []).append(item)
     for kind, items in by_kind.items():
-        first = max(items, key=lambda item: item.value if isinstance(item.value, float) else 0.0)
+        first = max(items, key=_beyond)
         colour = "red" if first.severity == ERROR else "yellow"
         limit = f" (limit {first.limit})" if first.limit != "" else ""
         where = Path(first.file).name + (f" box {first.box}" if first.box is not None else "")
@@ -56,6 +56,12 @@ def show_findings(found: Examined) -> None:
         f"{len(found.data.pictures)} pictures   sha256 {found.sha256[:16]}…",
         soft_wrap=True,
     )
+
+
+def _beyond(item: Finding) -> float:
+    """Return how far a value is beyond its limit, whichever side is the bad one."""
+    known = isinstance(item.value, float) and isinstance(item.limit, float)
+    return abs(float(item.value) - float(item.limit)) if known else 0.0
 
 
 def show_split(data: Path, done: Split, by: str) -> None:

@@ -4,8 +4,8 @@ Contract: `measure` reads one file and returns plain numbers; a picture that doe
 
 Sharpness is the width of the sharpest edges, in px of the picture scaled to 640 px: contrast over steepest slope, once
 across and once along, the wider of both. Unlike the customary variance of the Laplacian it hardly depends on how much
-texture or noise there is, and it sees motion blur, which leaves the edges along the motion sharp. The
-figures behind the limit are in docs/dataset.md.
+texture or noise there is, and it sees motion blur, which leaves the edges along the motion sharp. The figures behind
+the limit are in docs/dataset.md.
 """
 
 from __future__ import annotations
