@@ -108,28 +108,30 @@ def measure(*, rounds: int, seconds: float, viewers: int) -> dict[str, object]:
 def _result(
     watch: Stopwatch, cpu: tuple[list[float], list[float]], *, viewers: int, seconds: float
 ) -> dict[str, object]:
-    def summary(side: str) -> dict[str, float]:
-        values = sorted(v for stretch in watch.latency_ms[side] for v in stretch)
-        return {
-            "frames": len(values),
-            "fps": round(len(values) / (seconds * len(watch.latency_ms[side])), 1),
-            "p50_ms": round(_share(values, 0.5), 1),
-            "p99_ms": round(_share(values, 0.99), 1),
-            "max_ms": round(values[-1], 1),
-        }
-
     return {
         "viewers": viewers,
         "rounds": len(cpu[0]),
         "page_cpu_percent_nobody_looking": [round(100 * share, 2) for share in cpu[0]],
         "page_cpu_percent_with_viewers": [round(100 * share, 1) for share in cpu[1]],
-        "without": summary("without"),
-        "with": summary("with"),
-        "p99_difference_ms_95": _p99_difference(watch),
+        "without": summary(watch, "without", seconds=seconds),
+        "with": summary(watch, "with", seconds=seconds),
+        "p99_difference_ms_95": p99_difference(watch),
     }
 
 
-def _p99_difference(watch: Stopwatch) -> tuple[float, float]:
+def summary(watch: Stopwatch, side: str, *, seconds: float) -> dict[str, float]:
+    """Return the figures of one side; every stretch of it took `seconds`."""
+    values = sorted(v for stretch in watch.latency_ms[side] for v in stretch)
+    return {
+        "frames": len(values),
+        "fps": round(len(values) / (seconds * len(watch.latency_ms[side])), 1),
+        "p50_ms": round(_share(values, 0.5), 1),
+        "p99_ms": round(_share(values, 0.99), 1),
+        "max_ms": round(values[-1], 1),
+    }
+
+
+def p99_difference(watch: Stopwatch) -> tuple[float, float]:
     """Return the 95 % interval of p99 with minus p99 without, resampling whole rounds."""
     pairs = list(zip(watch.latency_ms["without"], watch.latency_ms["with"], strict=True))
     dice = random.Random(0)

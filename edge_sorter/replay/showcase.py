@@ -24,6 +24,7 @@ from edge_sorter.plc.topics import Topics
 from edge_sorter.replay.demo import DEMO
 from edge_sorter.replay.repeated import Repeated
 from edge_sorter.service.attended import AttendedLink
+from edge_sorter.service.evidence import open_evidence
 from edge_sorter.service.http import open_http
 from edge_sorter.service.notify import Notify
 from edge_sorter.service.status import LineStatus
@@ -99,6 +100,10 @@ def run_showcase(
             broker = stack.enter_context(EmbeddedBroker())
             plc = config.plc.model_copy(update={"host": broker.host, "port": broker.port, "protocol": "3.1.1"})
             config = config.model_copy(update={"plc": plc})
+        evidence = open_evidence(config.evidence, status, clock, line="demo")
+        if evidence is not None:
+            page.keep(stack.enter_context(evidence))
+            observers = (evidence, *observers)
         return _play(
             config,
             stack,

@@ -64,7 +64,12 @@ def folder_of(section: EvidenceSection) -> Path | None:
 
 
 def open_evidence(
-    section: EvidenceSection, status: LineStatus, clock: Clock, *, line: str, tell: Callable[[bool, str], None]
+    section: EvidenceSection,
+    status: LineStatus,
+    clock: Clock,
+    *,
+    line: str,
+    tell: Callable[[bool, str], None] = lambda *_: None,
 ) -> Evidence | None:
     """Open the evidence of a line, or None where none is kept.
 

@@ -140,8 +140,9 @@ class Store:
         with self._lock:
             known = set(self._entries)
         for path in self.folder.iterdir():
-            match = NAME.match(path.stem.lstrip(".").removesuffix(".part"))
-            if match and path.stem not in known and now - _moment(match[1]) > ORPHAN:
+            name = path.name.lstrip(".").partition(".")[0]  # what was being written begins with a dot
+            match = NAME.match(name)
+            if match and (path.name.startswith(".") or name not in known) and now - _moment(match[1]) > ORPHAN:
                 path.unlink(missing_ok=True)
 
     def _entry(self, name: str) -> Entry | None:

@@ -3,6 +3,9 @@
 import { el } from "./dom.js";
 import { askToken, hasToken, mayChange } from "./session.js";
 
+const TRIES = 60;
+const TRY_MS = 1000;
+
 const WHY = {
   no_read: "no code was read", low_conf: "not sure enough", late: "not sent in time", missort: "went to another lane",
   mark: "marked by a person",
@@ -15,12 +18,15 @@ export function evidenceOf(card) {
   return section;
 }
 
-async function load(section, uid) {
+/** Show what is kept of a parcel if it is more than `known` pieces; returns whether it was. */
+async function load(section, uid, known = -1) {
   try {
     const answer = await fetch(`/api/evidence?uid=${encodeURIComponent(uid)}`);
     const { kept, entries } = await answer.json();
-    if (kept) section.replaceChildren(el("h3", {}, "Evidence"), ...entries.map(shown), marker(section, uid));
-  } catch { /* no contact: the banner says so */ }
+    if (!kept || entries.length <= known) return false;
+    section.replaceChildren(el("h3", {}, "Evidence"), ...entries.map(shown), marker(section, uid));
+    return true;
+  } catch { return false; /* no contact: the banner says so */ }
 }
 
 function shown({ id, why, clip, at }) {
@@ -41,5 +47,10 @@ async function mark(section, uid) {
   note.textContent = "Keeping it…";
   const answer = await fetch("/api/evidence/mark", { method: "POST", body: JSON.stringify({ parcel_uid: uid }) });
   note.textContent = answer.ok ? "Kept; the clip is here in a moment." : (await answer.json()).error;
-  if (answer.ok) setTimeout(() => load(section, uid), 2500);
+  const known = section.querySelectorAll("figure").length;
+  for (let tries = 0; answer.ok && tries < TRIES && section.isConnected; tries += 1) {
+    await new Promise((wake) => { setTimeout(wake, TRY_MS); });
+    if (await load(section, uid, known)) return undefined;
+  }
+  return undefined;
 }
