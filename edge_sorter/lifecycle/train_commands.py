@@ -1,4 +1,4 @@
-"""`train`, `distill`, `prune` and `export`: the commands from a data set to an ONNX file, for both command lines.
+"""`train`, `distill` and `export`: the commands from a data set to an ONNX file, for both command lines.
 
 Contract: thin; heavy packages are imported by the functions that need them, so that attaching these commands costs
 `edge-sorter run` nothing.

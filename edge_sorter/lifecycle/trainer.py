@@ -101,15 +101,8 @@ class Run(BaseTrainer):  # type: ignore[misc]
                 parameter.requires_grad = not any(part in name for part in names)
 
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
-        """Build the network; a pruned one keeps its own shape, which no yaml describes."""
-        if getattr(weights, "pruned", None):
-            if len(weights.names) != self.data["nc"]:
-                raise ModelError(f"The pruned network knows {len(weights.names)} classes, the data {self.data['nc']}.")
-            model = deepcopy(weights).float()
-            for parameter in model.parameters():
-                parameter.requires_grad = True
-        else:
-            model = super().get_model(cfg=cfg, weights=weights, verbose=verbose)
+        """Build the network, with convolutions in the order of memory that is fast on this device."""
+        model = super().get_model(cfg=cfg, weights=weights, verbose=verbose)
         return model.to(memory_format=CHANNELS_LAST) if self.device.type == "cpu" else model
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:

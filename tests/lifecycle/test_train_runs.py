@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,8 +25,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--imgsz", "64", "--batch", "4", "--no-bf16", "--device", "cpu")
-# A stage of freezing, camera effects and weights, so that resuming has to bring all of them back.
-RUN = ("--epochs", "3", "--freeze", "10", "--unfreeze", "1=4", "--set", "noise=5", "--set", "class_weight=0.5")
+# Stages of freezing, the end of mosaics, camera effects and weights: that resuming has to bring all of them back.
+RUN = (
+    *("--epochs", "3", "--freeze", "10", "--unfreeze", "1=4"),
+    *("--set", "noise=5", "--set", "class_weight=0.5", "--set", "close_mosaic=1"),
+)
 LIMIT_S = 600
 
 
@@ -137,6 +141,7 @@ def test_a_finished_run_is_not_resumed_and_changed_data_neither(place: Path) -> 
         resume(other)
 
 
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit (util-linux) is not installed")
 def test_a_full_disk_stops_with_one_sentence_and_keeps_what_was_there(place: Path) -> None:
     """The limit lies between a checkpoint (10 MB) and the state (40 MB): the disk fills up while saving."""
     limit = ("prlimit", "--fsize=20000000", "--")
