@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -123,7 +125,7 @@ def test_twins_labelled_differently(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bits", [0, 1, 4, 9])
-def test_no_pair_within_the_limit_is_missed(bits: int) -> None:
+def test_no_link_within_the_limit_is_missed(bits: int) -> None:
     """Against the plain comparison of all with all."""
     rng = np.random.default_rng(bits)
     base = [int(value) for value in rng.integers(0, 2**63, 12)]
@@ -139,7 +141,36 @@ def test_no_pair_within_the_limit_is_missed(bits: int) -> None:
         for b in names[i + 1 :]
         if (measured[a].hash64 ^ measured[b].hash64).bit_count() <= bits
     }
-    assert {(a, b) for a, b, _ in near_duplicates(measured, bits=bits, grey=1.0)} == expected
+    found = near_duplicates(measured, bits=bits, grey=1.0)
+    assert {(a, b) for a, b, _ in found} <= expected
+    assert joined((a, b) for a, b, _ in found) == joined(sorted(expected))
+
+
+def test_an_empty_belt_is_linked_by_a_chain_not_by_all_pairs() -> None:
+    """Each picture is a little brighter in one place than the one before: the first and the last differ too much."""
+    measured = {}
+    for i in range(300):
+        cells = np.zeros((32, 32), np.float32)
+        cells[0, 0] = i
+        measured[f"{i:03}"] = Measured(hash64=7, cells=cells)
+    found = near_duplicates(measured, bits=4, grey=1.0)
+    assert len(found) == 299 and set(joined((a, b) for a, b, _ in found).values()) == {"000"}
+
+
+@pytest.mark.parametrize("package", ["imagehash", "PIL.Image"])
+def test_a_missing_extra_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    make(tmp_path / "set", [draft(tmp_path / "src", "a.png", scene(1))])
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(DatasetError, match=r"pip install 'edge-sorter\[dataset\]'"):
+        examine(tmp_path / "set")
+
+
+def test_the_line_loads_nothing_of_this(root: Path) -> None:
+    code = (
+        "import sys, edge_sorter.cli; print(*(m for m in ('PIL', 'jinja2', 'imagehash', 'scipy') if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_links_join_whole_groups() -> None:

@@ -1,20 +1,21 @@
 """Find pictures that show the same: equal files, and near-duplicates by perceptual hash.
 
 Contract: pure. A hash alone is not believed: over a fixed camera two different parcels differ in few of its bits, so a
-pair must also look alike cell by cell. All pairs within the limits are found.
+pair must also look alike cell by cell. Whatever is linked by pairs within the limits is found to be linked.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise, product
 
 import numpy as np
 
 from edge_sorter.lifecycle.dataset.examine.measure import Measured
 
 HASH_BITS = 64
+Alike = Callable[[str, str], bool]
 Pair = tuple[str, str, int]
 """Two files, sorted, and how many bits of their hashes differ."""
 
@@ -28,19 +29,48 @@ def equal_files(digests: Mapping[str, str]) -> list[tuple[str, ...]]:
 
 
 def near_duplicates(measured: Mapping[str, Measured], *, bits: int, grey: float) -> list[Pair]:
-    """Return pairs that differ by at most `bits` bits of 64 and `grey` levels in every cell, sorted."""
+    """Return pairs that differ by at most `bits` bits of 64 and `grey` levels in every cell, sorted.
+
+    Not every pair, but enough to link all that are linked: ten thousand pictures of an empty belt are ten thousand
+    pairs, not fifty million.
+    """
     by_hash: dict[int, list[str]] = defaultdict(list)
     for file, item in sorted(measured.items()):
         if item.cells is not None:
             by_hash[item.hash64].append(file)
+
+    def alike(one: str, two: str) -> bool:
+        first, second = measured[one].cells, measured[two].cells
+        return first is not None and second is not None and float(np.abs(first - second).max()) <= grey
+
     found: list[Pair] = []
+    clusters: dict[int, list[list[str]]] = {}
+    for value, files in by_hash.items():
+        clusters[value], links = _clustered(files, alike)
+        found += [(one, two, 0) for one, two in links]
     for one, two in _candidates(sorted(by_hash), bits):
-        differ = (one ^ two).bit_count()
-        for a, b in _pairs(by_hash[one], by_hash[two] if one != two else None):
-            first, second = measured[a].cells, measured[b].cells
-            if first is not None and second is not None and float(np.abs(first - second).max()) <= grey:
-                found.append((min(a, b), max(a, b), differ))
+        for first, second in product(clusters[one], clusters[two]):
+            link = next((pair for pair in product(first, second) if alike(*pair)), None)
+            if link is not None:
+                found.append((min(link), max(link), (one ^ two).bit_count()))
     return sorted(found)
+
+
+def _clustered(files: list[str], alike: Alike) -> tuple[list[list[str]], list[tuple[str, str]]]:
+    """Return groups of pictures that are linked by likeness, and a link for each joining."""
+    clusters: list[list[str]] = []
+    links = []
+    for file in files:
+        apart, grown = [], [file]
+        for cluster in clusters:
+            other = next((member for member in cluster if alike(member, file)), None)
+            if other is None:
+                apart.append(cluster)
+            else:
+                links.append((other, file))
+                grown += cluster
+        clusters = [*apart, grown]
+    return clusters, links
 
 
 def joined(pairs: Iterable[Sequence[str]]) -> dict[str, str]:
@@ -60,19 +90,11 @@ def joined(pairs: Iterable[Sequence[str]]) -> dict[str, str]:
     return {file: top(file) for file in sorted(parent)}
 
 
-def _pairs(ones: list[str], twos: list[str] | None) -> Iterator[tuple[str, str]]:
-    if twos is None:
-        yield from ((a, b) for i, a in enumerate(ones) for b in ones[i + 1 :])
-    else:
-        yield from ((a, b) for a in ones for b in twos)
-
-
 def _candidates(hashes: list[int], bits: int) -> Iterator[tuple[int, int]]:
-    """Yield hashes at most `bits` apart.
+    """Yield different hashes at most `bits` apart.
 
     Cut into bits + 1 bands, two such hashes agree in one band at least, so only those that share a band are compared.
     """
-    yield from ((value, value) for value in hashes)
     bands = bits + 1
     edges = [HASH_BITS * band // bands for band in range(bands + 1)]
     seen: set[tuple[int, int]] = set()
