@@ -10,7 +10,6 @@ grey, so that what would not change anything by being covered does not glow.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,12 @@ from edge_sorter.lifecycle.evaluation.match import overlaps
 from edge_sorter.lifecycle.explanation.activation import to_picture
 from edge_sorter.lifecycle.explanation.occlusion import Heat, scaled
 from edge_sorter.lifecycle.explanation.subject import Target
+from edge_sorter.lifecycle.isolate import isolate_ultralytics
 from edge_sorter.types import FloatArray, Image
 
 SAMPLES = 8
 NOISE = 0.05
 """Standard deviation of the disturbance, for pixel values of 0 to 1."""
-
-log = logging.getLogger(__name__)
 
 
 def gradient(
@@ -50,15 +48,13 @@ def gradient(
     """
     if not checkpoint.is_file():
         raise ModelError(f"No checkpoint at {checkpoint}.")
-    log.warning("%s is opened by unpickling, which runs what is in it: only open files you trust", checkpoint)
-    try:
-        import torch
+    isolate_ultralytics()
+    import torch
 
-        from edge_sorter.lifecycle.export import raw_network
-    except ImportError as error:
-        raise ModelError("Gradients need torch and ultralytics: pip install 'edge-sorter[train]'.") from error
+    from edge_sorter.lifecycle.export import raw_network
+
     torch.manual_seed(seed)
-    network = raw_network(checkpoint)
+    network = raw_network(checkpoint).requires_grad_(False)
     letterbox = Letterbox(
         image_size_px=(picture.shape[1], picture.shape[0]),
         crop=crop,
