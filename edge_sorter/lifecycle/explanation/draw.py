@@ -27,20 +27,20 @@ OPAQUE = 0.75
 """How much of the picture the hottest places hide; cold ones hide nothing."""
 
 
-def heat_over(picture: Image, heat: FloatArray, targets: Sequence[Target]) -> Image:
+def heat_over(picture: Image, heat: FloatArray, targets: Sequence[Target], *, first: int = 1) -> Image:
     """Return the picture, greyed, with a heat map (h, w) of 0 to 1 over it and the boxes it is about."""
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     colours = cv2.applyColorMap((np.clip(heat, 0, 1) * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)
     share = (np.clip(heat * 1.5, 0, 1) * OPAQUE)[..., None]
     mixed = np.asarray(grey * (1 - share) + colours * share, np.uint8)
-    return with_boxes(mixed, targets)
+    return with_boxes(mixed, targets, first=first)
 
 
-def with_boxes(picture: Image, targets: Sequence[Target]) -> Image:
-    """Return a copy with boxes and what they were taken for."""
+def with_boxes(picture: Image, targets: Sequence[Target], *, first: int = 1) -> Image:
+    """Return a copy with boxes, numbered from `first`, and what they were taken for."""
     drawn = picture.copy()
     width = max(round(max(picture.shape[:2]) / 500), 1)
-    for number, target in enumerate(targets, start=1):
+    for number, target in enumerate(targets, start=first):
         x1, y1, x2, y2 = (round(side) for side in target.xyxy)
         for colour, thick in ((EDGE_BGR, 3 * width), (BOX_BGR, width)):
             cv2.rectangle(drawn, (x1, y1), (x2, y2), colour, thick)

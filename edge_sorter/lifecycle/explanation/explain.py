@@ -117,7 +117,7 @@ def _occlusions(detector: Detector, subject: Subject, *, masks: int, seed: int, 
 def _save_heats(out: Path, method: str, subject: Subject, heats: Sequence[Heat]) -> tuple[list[str], list[float]]:
     names = []
     for number, (target, heat) in enumerate(zip(subject.targets, heats, strict=True), start=1):
-        picture: Image = draw.heat_over(subject.picture, heat.map, [target])
+        picture: Image = draw.heat_over(subject.picture, heat.map, [target], first=number)
         names.append(draw.save(out / f"{method}_{number}_{target.class_name}.png", picture).name)
     return names, [heat.inside for heat in heats]
 
