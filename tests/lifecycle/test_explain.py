@@ -207,8 +207,9 @@ def test_mistakes(
 
 
 def test_gradients_of_a_checkpoint(root: Path, picture: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    pytest.importorskip("torch", reason="torch is not installed (extra: train)")
+    torch = pytest.importorskip("torch", reason="torch is not installed (extra: train)")
     pytest.importorskip("ultralytics", reason="ultralytics is not installed (extra: train)")
+    torch.set_num_threads(1)  # threads that wait for each other take ten times as long on a busy machine
     from edge_sorter.lifecycle.restore import restore
 
     checkpoint = tmp_path / "run" / "weights" / "last.pt"
