@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ from edge_sorter.types import Blind, SortDecision, Step
 from edge_sorter.video import open_source
 
 SAMPLE_NS = 10_000_000_000
-WARM_S = 300.0
-"""By then every cache, ring and pool has its size; slopes are fitted from here on."""
+WARM_S, WARM_FRAMES = 300.0, 7500
+"""By then every cache, ring and pool has its size; slopes are fitted from here on. Rings fill by frames: a machine that
+decides few of them warms up for longer."""
 MEMORY_LIMIT_MB_H = 1.0
 LATENCY_LIMIT_MS_H = 1.0
 WORK_LIMIT_MS_H = 1.0
@@ -200,7 +202,7 @@ def run_soak(
         told: Called with every sample.
 
     Returns:
-        The report: every sample, the slopes after `WARM_S`, the verdict on each promise.
+        The report: every sample, the slopes once it is warm, the verdict on each promise.
 
     Raises:
         EdgeSorterError: Anything that keeps the line from running.
@@ -231,7 +233,8 @@ def _rounds(config: Config, truth_path: Path) -> Rounds:
 
 def soak_report(watch: SoakWatch, rounds: Rounds) -> dict[str, Any]:
     """Return what was measured, as plain values."""
-    warm = [sample for sample in watch.samples if sample.at_s >= WARM_S]
+    done = accumulate(sample.frames for sample in watch.samples)
+    warm = [sample for sample, frames in zip(watch.samples, done, strict=True) if _warm(sample, frames)]
     at_s = [sample.at_s for sample in warm]
     memory = drift(at_s, [sample.memory_mb for sample in warm])
     seen = [sample for sample in warm if sample.p50_ms is not None]
@@ -241,7 +244,7 @@ def soak_report(watch: SoakWatch, rounds: Rounds) -> dict[str, Any]:
     return {
         "schema": "edge_sorter.soak/1",
         "minutes": round(ends[1].at_s / 60, 1) if ends else 0.0,
-        "warm_after_s": WARM_S,
+        "warm_after_s": warm[0].at_s if warm else None,
         "frames": watch.frames,
         "rounds": rounds.as_dict(),
         "published": watch.results,
@@ -260,6 +263,10 @@ def soak_report(watch: SoakWatch, rounds: Rounds) -> dict[str, Any]:
         },
         "samples": [asdict(sample) for sample in watch.samples],
     }
+
+
+def _warm(sample: Sample, frames: int) -> bool:
+    return sample.at_s >= WARM_S and frames >= WARM_FRAMES
 
 
 def _below(found: Drift | None, limit: float) -> str:
