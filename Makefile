@@ -10,7 +10,7 @@ DEBIAN_PACKAGES := mosquitto mosquitto-clients systemd-container shellcheck chro
 DEBIAN_TOOLS := mosquitto mosquitto_sub systemd-nspawn shellcheck chromium
 GSTREAMER := import gi; gi.require_version('GstRtspServer', '1.0')
 
-.PHONY: help demo test check lint format system clean
+.PHONY: help demo test check lint format system clean test-tensorrt
 
 help:  ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,6 +58,30 @@ system:  # Debian packages that tests use; without them those tests skip and say
 		else \
 			echo "Tests that need them will be skipped. To run them: apt-get install $(DEBIAN_PACKAGES)"; \
 		fi; } || echo "could not install $(DEBIAN_PACKAGES); tests that need them will be skipped"
+
+# Both ends of the supported range, neither needs a GPU to be imported. 8.6 is the newest of 8.x that comes as a wheel; of
+# 11 the lean runtime is small, but only loads networks: what builds them is checked against 8.6.
+TRT_8 := tensorrt==8.6.0 nvidia-cublas-cu12 nvidia-cuda-runtime-cu12 nvidia-cudnn-cu12==8.9.7.29
+TRT_11 := tensorrt-lean-cu13==11.4.0.106 tensorrt-lean-cu13-bindings==11.4.0.106 tensorrt-lean-cu13-libs==11.4.0.106
+TRT_TESTS := tests/detect/test_detect_tensorrt.py
+PYTHON310 ?= python3.10
+PYTHON311 ?= python3.11
+
+test-tensorrt:  ## Names of the TensorRT API against 8.6.0 (Python 3.10) and 11.4 lean (Python 3.11); downloads 2 GB
+	$(call trt-check,tensorrt,$(PYTHON310),numpy<2 $(TRT_8))
+	$(call trt-check,tensorrt_lean,$(PYTHON311),numpy $(TRT_11))
+
+# 8.6.0 pins no cuDNN but looks for version 8; libraries of wheels lie in folders that the loader must be told
+define trt-check
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(2) -m venv "$$folder"; \
+	"$$folder/bin/pip" install --quiet --disable-pip-version-check --no-compile --no-deps $(foreach p,$(3),'$(p)'); \
+	"$$folder/bin/pip" install --quiet --disable-pip-version-check --no-compile \
+		onnx pytest pytest-timeout pydantic opencv-python-headless PyYAML; \
+	export LD_LIBRARY_PATH=$$(echo "$$folder"/lib/python3*/site-packages/nvidia/*/lib | tr ' ' ':') PYTHONPATH=.; \
+	"$$folder/bin/python" -c 'import $(1); print("$(1)", $(1).__version__)'; \
+	"$$folder/bin/python" -m pytest -q -p no:cacheprovider $(TRT_TESTS)
+endef
 
 clean:  ## Remove the virtual environment and outputs
 	rm -rf $(VENV) out build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -16,6 +16,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from edge_sorter.accept_pictures import agreement, parse_classes, ratchet
+from edge_sorter.atomic import write_json
+from edge_sorter.detect.manifest import load_manifest
+from edge_sorter.errors import ConfigError
+from edge_sorter.machine import machine
+
 if TYPE_CHECKING:
     from edge_sorter.config import DetectSection
     from edge_sorter.detect import Detector
@@ -27,6 +33,21 @@ def accept(
     config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="Configuration of the line")],
     budget_ms: Annotated[float, typer.Option(min=0.1, help="What 99 of 100 pictures may take, in milliseconds")] = 40.0,
     runs: Annotated[int, typer.Option(min=100, help="Pictures to time")] = 300,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Compare with the float model on these, too"),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many of --pictures")] = 300,
+    labelled: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="images/ and labels/ (YOLO): is the mAP what the manifest says?")
+    ] = None,
+    metric: Annotated[
+        str, typer.Option("--set", metavar="NAME", help="The manifest's figure for --labelled, e.g. rendered/valid")
+    ] = "",
+    classes: Annotated[str, typer.Option(help="Class ids of --labelled to ours, e.g. 0=carton,1=polybag")] = "",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the result with machine, versions and time, as evidence")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON on standard output, nothing else")
     ] = False,
@@ -35,12 +56,23 @@ def accept(
 
     Golden pictures beside the model are compared, box by box, with what the float model sees in ONNX Runtime; `run`
     does the same before it goes live. Exit code 0: the configured model is accepted and in its budget; 1: it runs, but
-    another model or engine had to stand in, it is too slow, or it came without golden pictures; 71: nothing computes
-    rightly.
+    another model or engine had to stand in, it is too slow, it came without golden pictures, it disagrees on
+    --pictures, or its mAP on --labelled is lower than promised; 71: nothing computes rightly.
     """
     from edge_sorter.config import load_config
 
-    evidence = examine(load_config(config).detect, runs=runs, budget_ms=budget_ms)
+    if (labelled is None) != (not metric):
+        raise ConfigError("--labelled DIR and --set NAME belong together: which figure is it held against?")
+    section = load_config(config).detect
+    evidence = examine(section, runs=runs, budget_ms=budget_ms)
+    if pictures is not None:
+        evidence["agreement"] = agreement(section, pictures, limit=limit)
+    if labelled is not None:
+        class_map = parse_classes(classes, load_manifest(section.model).classes)
+        evidence["accuracy"] = ratchet(section, labelled, name=metric, class_map=class_map)
+    evidence["accepted"] &= all(evidence[part]["passed"] for part in ("agreement", "accuracy") if part in evidence)
+    if out is not None:
+        write_json(out, {"config": str(config), "model": section.model.name, **machine(), **evidence})
     if as_json:
         sys.stdout.write(json.dumps(evidence) + "\n")
     else:
@@ -109,4 +141,25 @@ def _show(console: Console, evidence: dict[str, Any]) -> None:
         f"{latency['runs']} pictures, letterbox to boxes",
         highlight=False,
     )
+    _show_pictures(console, evidence)
     console.print("[bold green]accepted[/]" if evidence["accepted"] else "[bold red]not accepted as configured[/]")
+
+
+def _show_pictures(console: Console, evidence: dict[str, Any]) -> None:
+    found = evidence.get("agreement")
+    if found:
+        mark = "[green]agrees[/]  " if found["passed"] else "[red]differs[/] "
+        console.print(
+            f"{mark} {found['within']:.1%} of {found['boxes']} boxes in {found['pictures']} pictures are as the float "
+            f"model sees them, mean overlap {found['mean_iou']:.3f}, mean score difference "
+            f"{found['mean_score_difference']:.3f}, {found['missing']} missing",
+            highlight=False,
+        )
+    found = evidence.get("accuracy")
+    if found:
+        mark = "[green]accurate[/]" if found["passed"] else "[red]worse[/]   "
+        console.print(
+            f"{mark} mAP50-95 {found['map50_95']:.3f} on {found['images']} pictures of {escape(found['set'])}, "
+            f"{found['promised']:.3f} promised",
+            highlight=False,
+        )

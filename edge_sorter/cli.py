@@ -21,6 +21,7 @@ from edge_sorter.errors import EdgeSorterError
 from edge_sorter.lifecycle.dataset.commands import app as dataset_app
 from edge_sorter.lifecycle.evaluation.command import evaluate
 from edge_sorter.lifecycle.explanation.command import explain
+from edge_sorter.lifecycle.frontier_command import frontier
 from edge_sorter.lifecycle.quantize.commands import quantize_model
 from edge_sorter.lifecycle.train_commands import distill_model, export_model, train_model
 from edge_sorter.plan_command import app as plan_app
@@ -235,6 +236,7 @@ app.command()(calibrate)
 app.command()(sim_plc)
 app.command()(build)
 app.command("quantize")(quantize_model)
+app.command()(frontier)
 app.command()(soak)
 app.command()(evaluate)
 app.command()(explain)

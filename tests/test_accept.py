@@ -9,8 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import yaml
+
+from edge_sorter.accept_pictures import agreement, parse_classes, ratchet
+from edge_sorter.config import load_config
+from edge_sorter.errors import ModelError
 
 COMMAND = [sys.executable, "-m", "edge_sorter"]
 
@@ -70,7 +76,8 @@ def test_the_script_for_the_device_hands_everything_over(line: Path, root: Path,
     program = tmp_path / "edge-sorter"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m edge_sorter "$@"\n')
     program.chmod(0o755)
-    script = ["env", f"EDGE_SORTER={program}", str(root / "deploy/jetson/accept.sh")]
+    evidence = tmp_path / "evidence.json"
+    script = ["env", f"EDGE_SORTER={program}", f"EVIDENCE={evidence}", str(root / "deploy/jetson/accept.sh")]
     shown = subprocess.run(
         [*script, str(line), "--runs", "100", "--budget-ms", "60000", "--json"],
         capture_output=True,
@@ -80,6 +87,90 @@ def test_the_script_for_the_device_hands_everything_over(line: Path, root: Path,
     )
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)["accepted"]
+    kept = json.loads(evidence.read_text())
+    assert kept["accepted"] and kept["model"] == "parcel-yolo26n.onnx"
+    assert kept["versions"]["openvino"] and kept["processor"] and kept["at"].endswith("Z")
     usage = subprocess.run(script, capture_output=True, text=True, timeout=30, check=False)
     assert usage.returncode == 2
     assert "accept.sh CONFIG" in usage.stdout
+
+
+@pytest.fixture
+def labelled(root: Path, line: Path) -> Path:
+    """Golden pictures as a labelled set whose truth is what the float model sees, and a manifest that promises that."""
+    folder = line.parent / "set"
+    (folder / "images").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    path = line.parent / "parcel-yolo26n.json"
+    content = json.loads(path.read_text())
+    sheet = cv2.imread(str(root / "weights/parcel-yolo26n.golden.png"))
+    width, height = content["input"]["width_px"], content["input"]["height_px"]
+    for index, boxes in enumerate(content["golden"]["detections"]):
+        cv2.imwrite(str(folder / "images" / f"{index}.png"), sheet[index * height : (index + 1) * height])
+        rows = [row for row in boxes if row[4] >= content["confidence"]]
+        lines = [
+            f"{kind + 3} {(x1 + x2) / 2 / width} {(y1 + y2) / 2 / height} {(x2 - x1) / width} {(y2 - y1) / height}"
+            for x1, y1, x2, y2, _, kind in rows
+        ]
+        (folder / "labels" / f"{index}.txt").write_text("\n".join(lines))
+    content["metrics"]["golden"] = {"map50_95": 0.9}
+    path.write_text(json.dumps(content))
+    return folder
+
+
+CLASSES = "3=carton,4=polybag,5=mailer,6=tube,7=sack"
+
+
+def test_pictures_at_hand_are_compared_box_by_box_and_the_accuracy_is_held_to_the_manifest(
+    line: Path, labelled: Path
+) -> None:
+    pytest.importorskip("faster_coco_eval")
+    more = [
+        "--pictures",
+        str(labelled / "images"),
+        "--labelled",
+        str(labelled),
+        "--set",
+        "golden",
+        "--classes",
+        CLASSES,
+    ]
+    shown = accept(line, "--json", "--budget-ms", "60000", *more)
+    assert shown.returncode == 0, shown.stderr
+    evidence = json.loads(shown.stdout)
+    assert evidence["agreement"]["passed"] and evidence["agreement"]["pictures"] == 3
+    assert evidence["agreement"]["boxes"] >= 5 and evidence["agreement"]["mean_iou"] > 0.95
+    assert evidence["accuracy"]["passed"] and evidence["accuracy"]["map50_95"] > 0.9
+    manifest = line.parent / "parcel-yolo26n.json"
+    content = json.loads(manifest.read_text())
+    content["metrics"]["golden"]["map50_95"] = 1.01
+    manifest.write_text(json.dumps(content))
+    worse = accept(line, "--budget-ms", "60000", *more[2:])
+    assert worse.returncode == 1
+    assert "1.010 promised" in worse.stdout and worse.stdout.strip().endswith("not accepted as configured")
+
+
+def test_agreement_with_the_float_model_is_measured_on_pictures(line: Path, labelled: Path) -> None:
+    section = load_config(line).detect
+    found = agreement(section, labelled / "images", limit=2)
+    assert found["pictures"] == 2 and found["passed"] and found["missing"] == 0
+    assert found["worst_score_difference"] < 0.05
+    empty = labelled / "empty"
+    empty.mkdir()
+    with pytest.raises(ModelError, match="no picture"):
+        agreement(section, empty, limit=2)
+    cv2.imwrite(str(empty / "grey.png"), np.full((288, 512, 3), 90, np.uint8))
+    with pytest.raises(ModelError, match="sees nothing"):
+        agreement(section, empty, limit=2)
+
+
+def test_mistakes_in_what_to_measure_are_said(line: Path, labelled: Path) -> None:
+    section = load_config(line).detect
+    with pytest.raises(ModelError, match=r"has no mAP of 'lake', only of: .*golden"):
+        ratchet(section, labelled, name="lake", class_map=None)
+    assert parse_classes("", ("carton",)) is None
+    assert parse_classes("3=carton, 4=carton", ("carton",)) == {3: 0, 4: 0}
+    with pytest.raises(ModelError, match="is not ID=NAME"):
+        parse_classes("0=lorry", ("carton",))
+    alone = accept(line, "--labelled", str(labelled))
+    assert alone.returncode != 0 and "belong together" in " ".join(alone.stderr.split())

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RULES = 1
+RULES = 2
 """Part of the key of remembered proofs: raise it when the comparison or its limits change."""
 LOWEST_SCORE = 0.05
 Picture = NDArray[np.uint8]
@@ -54,8 +54,8 @@ class Limits:
 
 
 FLOAT_LIMITS = Limits(iou=0.9, score=0.05)
-INT8_LIMITS = Limits(iou=0.75, score=0.2)
-"""Right engines stay below half of these limits, wrong ones were found at twice the score's (weights/README.md)."""
+INT8_LIMITS = Limits(iou=0.75, score=0.15)
+"""Right engines stay below half of these limits, wrong ones were found above the score's (weights/README.md)."""
 
 
 @dataclass(frozen=True)

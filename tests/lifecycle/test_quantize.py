@@ -121,6 +121,7 @@ def test_named_layers_stay_in_float(tmp_path: Path) -> None:
     assert list(nodes["conv1"].input) == ["images", "w1"]
     assert nodes["conv2"].input[0].endswith("_dq")
     assert calibrated.facts(method="mse", keep_float=["join", "conv1"])["kept_float"] == ["conv1", "join"]
+    assert calibrated.facts(method="mse", keep_float=["conv*"])["kept_float"] == ["conv1", "conv2"]
     with pytest.raises(ModelError, match="no layer 'conv9'"):
         calibrated.quantized(keep_float=["conv9"])
     with pytest.raises(ModelError, match="Every layer would stay in float"):

@@ -36,17 +36,12 @@ def test_manifest_fits_the_file_and_says_where_it_came_from(weights: Path, name:
 
 
 @pytest.mark.parametrize(
-    ("images", "loss"),
-    [
-        ("sacks_overhead_cctv/valid", 0.005),
-        ("parcels_black_belt", 0.005),
-        ("packages_in_the_wild", 0.005),
-        ("rendered/valid", 0.015),  # 47 hard pictures, 159 boxes: two boxes are a point
-    ],
+    "images", ["sacks_overhead_cctv/valid", "parcels_black_belt", "packages_in_the_wild", "rendered/valid"]
 )
-def test_int8_loses_little(weights: Path, images: str, loss: float) -> None:
+def test_int8_loses_at_most_three_tenths_of_a_point(weights: Path, images: str) -> None:
     exact, rounded = (load_manifest(weights / f"{name}.onnx").metrics for name in NAMES)
-    assert rounded[images]["map50_95"] >= exact[images]["map50_95"] - loss
+    assert rounded[images]["images"] == exact[images]["images"]
+    assert rounded[images]["map50_95"] >= exact[images]["map50_95"] - 0.003
 
 
 def test_int8_file_is_small_symmetric_and_per_channel(weights: Path) -> None:
@@ -57,9 +52,9 @@ def test_int8_file_is_small_symmetric_and_per_channel(weights: Path) -> None:
     assert found["zero_points"] == {0}
     assert found["weight_types"] == {np.dtype(np.int8)}
     assert found["per_channel"] and found["inputs_quantized"] and found["scales_positive"]
-    assert (
-        found["convolutions"] - found["int8_convolutions"] == 6
-    )  # last convolutions of three levels, boxes and scores
+    told = load_manifest(path).training["quantization"]
+    assert found["int8_convolutions"] == told["quantized_convolutions"] > 40
+    assert found["convolutions"] - found["int8_convolutions"] == told["float_convolutions"]
     assert found["before_silu"] == []
 
 

@@ -47,11 +47,15 @@ def quantize_model(
     images: Annotated[int, typer.Option(min=1, help="Calibration pictures to choose")] = 320,
     method: Annotated[str, typer.Option(help="Ranges: mse, entropy, percentile or minmax")] = "mse",
     keep_float: Annotated[
-        str, typer.Option(help="Layers to keep in float: auto (the few that int8 hurts most), none, or names A,B")
+        str,
+        typer.Option(help="Layers to keep in float: auto (those that int8 hurts most), none, or '/model.0/*,*Concat'"),
     ] = AUTO,
     max_mb: Annotated[float, typer.Option(min=0.1, help="auto: largest file, in 10^6 bytes")] = 4.0,
-    max_float: Annotated[float, typer.Option(min=0, max=1, help="auto: most work to leave in float, 0..1")] = 0.15,
-    target: Annotated[float, typer.Option(min=0, help="auto: error of scores and boxes that is good enough")] = 0.02,
+    max_float: Annotated[float, typer.Option(min=0, max=1, help="auto: most work to leave in float, 0..1")] = 0.6,
+    target: Annotated[float, typer.Option(min=0, help="auto: error of scores and boxes that is good enough")] = 0.01,
+    layers: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="auto: take the order of layers from this earlier quantize.json")
+    ] = None,
     compare_ranges: Annotated[
         bool, typer.Option("--compare-ranges", help="Only compare ways to choose ranges")
     ] = False,
@@ -87,7 +91,7 @@ def quantize_model(
         content |= _compare_ranges(bench, labelled)
     kept: tuple[str, ...] = ()
     if sensitivity or (keep_float == AUTO and not compare_ranges):
-        kept, found = _keep_float(bench, method=method, limits=(max_mb, max_float, target))
+        kept, found = _keep_float(bench, method=method, limits=(max_mb, max_float, target), known=layers)
         content |= found
     elif keep_float not in (AUTO, NONE):
         kept = tuple(name.strip() for name in keep_float.split(","))
@@ -144,13 +148,16 @@ def _compare_ranges(bench: _Bench, labelled: Path | None) -> dict[str, Any]:
 
 
 def _keep_float(
-    bench: _Bench, *, method: str, limits: tuple[float, float, float]
+    bench: _Bench, *, method: str, limits: tuple[float, float, float], known: Path | None
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
     from edge_sorter.lifecycle.quantize.report import layers_table, trials_table
-    from edge_sorter.lifecycle.quantize.sensitivity import Budget, analyse, choose
+    from edge_sorter.lifecycle.quantize.sensitivity import Budget, analyse, choose, recalled
 
     calibrated, pictures, reference = bench.calibrated, bench.pictures, bench.reference
-    layers = analyse(calibrated, pictures, method=method, reference=reference, on_progress=_progress("layer"))
+    if known is not None:
+        layers = recalled(known)
+    else:
+        layers = analyse(calibrated, pictures, method=method, reference=reference, on_progress=_progress("layer"))
     budget = Budget(*limits)
     taken, trials = choose(calibrated, layers, pictures, budget=budget, method=method, reference=reference)
     console = Console()

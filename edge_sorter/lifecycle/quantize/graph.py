@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -45,16 +46,17 @@ def layers_of(graph: Any, movers: Sequence[str] = MOVERS) -> Layers:
     )
 
 
-def check_names(layers: Layers, wanted: Collection[str]) -> None:
-    """Refuse names of layers that are none.
+def matching(layers: Layers, patterns: Sequence[str]) -> tuple[str, ...]:
+    """Return the layers whose names fit any of the patterns (`*`, `?` and `[ab]` as in a shell), in their order.
 
     Raises:
-        ModelError: One of `wanted` cannot be quantized anyway, or is not in the model.
+        ModelError: A pattern fits none: it cannot be quantized anyway, or is not in the model.
     """
-    unknown = sorted(set(wanted) - set(layers.names))
-    if unknown:
-        some = ", ".join(layers.names[:3])
-        raise ModelError(f"The model has no layer '{unknown[0]}' that could be int8. It has {some} and others.")
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in layers.names):
+            some = ", ".join(layers.names[:3])
+            raise ModelError(f"The model has no layer '{pattern}' that could be int8. It has {some} and others.")
+    return tuple(name for name in layers.names if any(fnmatchcase(name, pattern) for pattern in patterns))
 
 
 def tensors_of(graph: Any, names: Collection[str]) -> list[str]:

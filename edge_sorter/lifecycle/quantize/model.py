@@ -14,7 +14,7 @@ from typing import Any
 
 from edge_sorter.errors import ModelError
 from edge_sorter.lifecycle.quantize import ranges
-from edge_sorter.lifecycle.quantize.graph import Layers, check_names, insert, layers_of, scale_groups, tensors_of
+from edge_sorter.lifecycle.quantize.graph import Layers, insert, layers_of, matching, scale_groups, tensors_of
 from edge_sorter.lifecycle.quantize.ranges import LEVELS, METHODS, Array, Histogram, Progress, clipping_point
 
 log = logging.getLogger(__name__)
@@ -41,15 +41,14 @@ class Calibrated:
 
         Args:
             method: How a clipping point is chosen, one of `METHODS`.
-            keep_float: Names of layers that stay in float.
+            keep_float: Layers that stay in float, by name or pattern.
 
         Raises:
             ModelError: Unknown method or layer, or nothing left to quantize.
         """
         if method not in METHODS:
             raise ModelError(f"Unknown calibration method '{method}'. Choose one of: {', '.join(METHODS)}.")
-        check_names(self.layers, keep_float)
-        kept = set(keep_float)
+        kept = set(matching(self.layers, tuple(keep_float)))
         if kept.issuperset(self.layers.names):
             raise ModelError("Every layer would stay in float, so there is nothing to quantize.")
         model = read(self.path)
@@ -60,7 +59,7 @@ class Calibrated:
 
     def facts(self, *, method: str, keep_float: Collection[str]) -> dict[str, Any]:
         """Return what a manifest says about the int8 form."""
-        kept = [name for name in self.layers.names if name in set(keep_float)]
+        kept = matching(self.layers, tuple(keep_float))
         in_float = len(self.layers.output_convolutions) + len(set(kept) & set(self.layers.convolutions))
         total = len(self.layers.output_convolutions) + len(self.layers.convolutions)
         return {
@@ -68,7 +67,7 @@ class Calibrated:
             "images": self.images,
             "quantized_convolutions": total - in_float,
             "float_convolutions": in_float,
-            "kept_float": kept,
+            "kept_float": list(kept),
         }
 
     def _scales(self, tensors: Iterable[str], groups: Mapping[str, str], method: str) -> dict[str, float]:

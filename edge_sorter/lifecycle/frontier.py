@@ -1,0 +1,214 @@
+"""What accuracy costs: every model at every input size on every engine, measured side by side.
+
+Contract: `measure` opens all of them in one process and times them in turns, one picture each, so that whatever else
+the machine does hits all alike: medians are comparable, and `ratio` (to the first point) even from one machine state to
+another. Accuracy is mAP through the same detectors. A point that the machine refuses to run as asked (golden pictures,
+no engine) is listed with the reason and never measured as something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_sorter.atomic import write_json
+from edge_sorter.clock import stopwatch_ns
+from edge_sorter.errors import EngineError, ModelError
+from edge_sorter.lifecycle.plots import figure, save
+from edge_sorter.types import Detections, Frame, Image
+
+if TYPE_CHECKING:
+    from edge_sorter.detect import Detector
+
+WARM_UP = 5
+FLOOR_CONFIDENCE = 0.01
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model at one size on one engine.
+
+    Attributes:
+        model: Name of its file.
+        size_px: Width and height of its input.
+        engine: openvino, onnxruntime or tensorrt.
+        running: What really ran; empty when refused.
+        median_ms: Median of the whole `detect`, letterbox to boxes.
+        p95_ms: 95 of 100 were faster.
+        ratio: Median of the time divided by the first point's in the same round.
+        map50: On the labelled pictures.
+        map50_95: On the labelled pictures.
+        refused: Why it was not measured.
+    """
+
+    model: str
+    size_px: tuple[int, int]
+    engine: str
+    running: str = ""
+    median_ms: float = 0.0
+    p95_ms: float = 0.0
+    ratio: float = 0.0
+    map50: float = 0.0
+    map50_95: float = 0.0
+    refused: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name it in a table or picture."""
+        return f"{Path(self.model).stem} {self.size_px[0]}x{self.size_px[1]} {self.engine}"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Labelled pictures: folders of images and YOLO labels, and how to read their classes."""
+
+    images: Path
+    labels: Path
+    class_map: dict[int, int] | None = None
+    any_class: bool = False
+
+
+def measure(
+    models: Sequence[Path],
+    sizes_px: Sequence[tuple[int, int]],
+    engines: Sequence[str],
+    truth: Truth,
+    *,
+    rounds: int = 60,
+    threads: int = 0,
+    on_progress: Callable[[str], None] | None = None,
+) -> list[Point]:
+    """Measure every combination; refused ones come last.
+
+    Raises:
+        ModelError: Nothing could be measured, or the labels do not fit.
+    """
+    wanted = [(model, size, engine) for model in models for size in sizes_px for engine in engines]
+    points, refused, detectors = [], [], []
+    with ExitStack() as stack:
+        for model, size_px, engine in wanted:
+            point = Point(model.name, size_px, engine)
+            try:
+                detector = stack.enter_context(_open(model, size_px, engine, threads))
+            except EngineError as error:
+                refused.append(replace(point, refused=str(error)))
+                continue
+            points.append(replace(point, running=detector.description))
+            detectors.append(detector)
+        if not points:
+            raise ModelError(f"Nothing could be measured: {refused[0].refused}")
+        if on_progress:
+            on_progress(f"timing {len(points)} combinations in turns, {rounds} rounds")
+        spent_ms = _time(detectors, _picture(truth), rounds)
+        for index, detector in enumerate(detectors):
+            score = _accuracy(detector, truth)
+            column = spent_ms[:, index]
+            points[index] = replace(
+                points[index],
+                median_ms=round(float(np.median(column)), 3),
+                p95_ms=round(float(np.quantile(column, 0.95)), 3),
+                ratio=round(float(np.median(column / spent_ms[:, 0])), 3),
+                map50=round(score.map50, 4),
+                map50_95=round(score.map50_95, 4),
+            )
+            if on_progress:
+                on_progress(f"{points[index].label}: mAP50-95 {score.map50_95:.3f}")
+    return [*points, *refused]
+
+
+def best(points: Sequence[Point]) -> list[Point]:
+    """Return those that no other beats in both accuracy and time, the fastest first."""
+    measured = sorted(
+        (point for point in points if not point.refused), key=lambda point: (point.ratio, -point.map50_95)
+    )
+    found: list[Point] = []
+    for point in measured:
+        if not found or point.map50_95 > found[-1].map50_95:
+            found.append(point)
+    return found
+
+
+def write_report(points: Sequence[Point], folder: Path, *, about: dict[str, Any]) -> list[Path]:
+    """Write `frontier.json`, and `frontier.png` where matplotlib is installed."""
+    path = folder / "frontier.json"
+    leading = {point.label for point in best(points)}
+    rows = [{**asdict(point), "frontier": point.label in leading} for point in points]
+    write_json(path, {**about, "points": rows})
+    drawing = figure(width_px=1000, height_px=650)
+    if drawing is None:
+        return [path]
+    axes = drawing.add_subplot()
+    measured = [point for point in points if not point.refused]
+    for model in dict.fromkeys(point.model for point in measured):
+        own = [point for point in measured if point.model == model]
+        axes.scatter([point.median_ms for point in own], [point.map50_95 for point in own], label=model)
+    for point in measured:
+        axes.annotate(
+            f"{point.size_px[0]}x{point.size_px[1]} {point.engine}",
+            (point.median_ms, point.map50_95),
+            xytext=(4, 4),
+            textcoords="offset points",
+            fontsize=7,
+        )
+    edge = best(points)
+    axes.plot([point.median_ms for point in edge], [point.map50_95 for point in edge], color="#888888", linewidth=1)
+    axes.set_xlabel("median of detect, letterbox to boxes, ms")
+    axes.set_ylabel("mAP50-95")
+    axes.legend()
+    return [path, save(drawing, folder / "frontier.png")]
+
+
+def _open(model: Path, size_px: tuple[int, int], engine: str, threads: int) -> Detector:
+    from edge_sorter.config import DetectSection
+    from edge_sorter.detect import open_detector
+
+    section = DetectSection.model_validate(
+        {"model": model, "engine": engine, "threads": threads, "input_px": size_px, "low_confidence": FLOOR_CONFIDENCE}
+    )
+    detector = open_detector(section)
+    refused = detector.acceptance.refused if detector.acceptance is not None else ()
+    if refused:  # something else would be measured in its place
+        detector.close()
+        raise EngineError(refused[0])
+    return detector
+
+
+def _time(detectors: Sequence[Detector], picture: Image, rounds: int) -> Any:
+    """Return milliseconds (rounds, detectors)."""
+    frame = Frame(0, 0, picture)
+    spent_ms = np.zeros((WARM_UP + rounds, len(detectors)))
+    for turn in range(len(spent_ms)):
+        for index, detector in enumerate(detectors):
+            began_ns = stopwatch_ns()
+            detector.detect(frame)
+            spent_ms[turn, index] = (stopwatch_ns() - began_ns) / 1e6
+    return spent_ms[WARM_UP:]
+
+
+def _picture(truth: Truth) -> Image:
+    from edge_sorter.lifecycle.evaluate import read_set
+
+    for _, picture in read_set(truth.images, truth.labels, class_map=truth.class_map):
+        return picture
+    raise ModelError(f"No picture in {truth.images}.")
+
+
+def _accuracy(detector: Detector, truth: Truth) -> Any:
+    from edge_sorter.lifecycle.evaluate import evaluate
+
+    def predict(picture: Image) -> Detections:
+        return detector.detect(Frame(0, 0, picture))
+
+    return evaluate(
+        predict,
+        truth.images,
+        truth.labels,
+        classes=detector.classes,
+        class_map=truth.class_map,
+        any_class=truth.any_class,
+    )

@@ -1,0 +1,84 @@
+"""`edge-sorter frontier`: which model, input size and engine to take, on this machine and these pictures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from edge_sorter.errors import ModelError
+
+
+def frontier(
+    model: Annotated[list[Path], typer.Option(metavar="FILE", help="ONNX file with its manifest; repeatable")],
+    images: Annotated[Path, typer.Option(metavar="DIR", help="Labelled pictures")],
+    labels: Annotated[Path, typer.Option(metavar="DIR", help="Their YOLO label files")],
+    sizes: Annotated[str, typer.Option(help="Input sizes, multiples of 32")] = "416x256,512x288,640x384",
+    engines: Annotated[str, typer.Option(help="Of openvino, onnxruntime, tensorrt")] = "openvino,onnxruntime",
+    classes: Annotated[str, typer.Option(help="Class ids of the labels to ours, e.g. 0=sack")] = "",
+    any_class: Annotated[bool, typer.Option(help="Score positions only")] = False,
+    rounds: Annotated[int, typer.Option(min=5, help="Times each combination is timed, in turns")] = 60,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of an engine; 0 lets it choose")] = 0,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Write frontier.json and frontier.png here")] = Path(
+        "out/frontier"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else")] = False,
+) -> None:
+    """Plot accuracy against time for models x input sizes x engines, measured side by side in one process.
+
+    What no other combination beats in both is marked. Several models may be of other architectures, as long as their
+    manifests name the same classes.
+    """
+    from edge_sorter.accept_pictures import parse_classes
+    from edge_sorter.detect.manifest import load_manifest
+    from edge_sorter.lifecycle.frontier import Truth, best, measure, write_report
+    from edge_sorter.machine import machine
+
+    names = load_manifest(model[0]).classes
+    if any(load_manifest(other).classes != names for other in model[1:]):
+        raise ModelError("The models have different classes, so their accuracy on one set cannot be compared.")
+    truth = Truth(images, labels, parse_classes(classes, names), any_class)
+    points = measure(
+        model,
+        [parse_size(text) for text in sizes.split(",")],
+        [text.strip() for text in engines.split(",")],
+        truth,
+        rounds=rounds,
+        threads=threads,
+        on_progress=lambda text: sys.stderr.write(text + "\n") and None,
+    )
+    about = {**machine(), "images": f"{images.parent.name}/{images.name}", "rounds": rounds, "threads": threads}
+    paths = write_report(points, out, about=about)
+    if as_json:
+        sys.stdout.write(json.dumps({**about, "points": [asdict(point) for point in points]}) + "\n")
+        return
+    leading = {point.label for point in best(points)}
+    table = Table(title="accuracy and time, * what no other beats in both")
+    for name in ("", "model, input, engine", "mAP50", "mAP50-95", "median ms", "p95 ms", "ratio"):
+        table.add_column(name, justify="left" if name in ("", "model, input, engine") else "right")
+    for point in sorted(points, key=lambda point: (bool(point.refused), point.median_ms)):
+        if point.refused:
+            table.add_row("", point.label, f"refused: {point.refused[:60]}")
+            continue
+        figures = (f"{point.map50:.3f}", f"{point.map50_95:.3f}", f"{point.median_ms:.1f}", f"{point.p95_ms:.1f}")
+        table.add_row("*" if point.label in leading else "", point.label, *figures, f"{point.ratio:.2f}")
+    Console().print(table)
+    sys.stdout.write("".join(f"{path}\n" for path in paths))
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read `640x384`.
+
+    Raises:
+        ModelError: It is not of that form, or a side is no multiple of 32.
+    """
+    width, _, height = text.strip().partition("x")
+    if not (width.isdigit() and height.isdigit()) or int(width) % 32 or int(height) % 32:
+        raise ModelError(f"--sizes '{text}' is not WIDTHxHEIGHT in multiples of 32, e.g. 640x384.")
+    return int(width), int(height)

@@ -1,0 +1,78 @@
+"""The frontier: every combination measured as asked or refused with its reason, and who leads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_sorter.errors import ModelError
+from edge_sorter.lifecycle.frontier import Point, Truth, best, measure, write_report
+from edge_sorter.lifecycle.frontier_command import parse_size
+
+
+def point(ratio: float, accuracy: float, *, refused: str = "", width: int = 512) -> Point:
+    return Point("m.onnx", (width, 288), "openvino", "m", 10 * ratio, 11 * ratio, ratio, accuracy, accuracy, refused)
+
+
+@pytest.fixture
+def truth(root: Path, tmp_path: Path) -> Truth:
+    """Two golden pictures of the shipped model with what it sees in them as truth."""
+    content = json.loads((root / "weights/parcel-yolo26n.json").read_text())
+    sheet = cv2.imread(str(root / "weights/parcel-yolo26n.golden.png"))
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    for index, boxes in enumerate(content["golden"]["detections"][:2]):
+        cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), sheet[index * 288 : (index + 1) * 288])
+        rows = [
+            f"{kind} {(x1 + x2) / 1024} {(y1 + y2) / 576} {(x2 - x1) / 512} {(y2 - y1) / 288}"
+            for x1, y1, x2, y2, score, kind in boxes
+            if score >= 0.25
+        ]
+        (tmp_path / "labels" / f"{index}.txt").write_text("\n".join(rows))
+    return Truth(tmp_path / "images", tmp_path / "labels")
+
+
+def test_who_leads_is_beaten_by_nobody_in_both() -> None:
+    points = [
+        point(1.0, 0.5),
+        point(0.5, 0.4),
+        point(0.7, 0.3),
+        point(2.0, 0.5),
+        point(3.0, 0.6),
+        point(0.1, 0.9, refused="x"),
+    ]
+    assert [(lead.ratio, lead.map50_95) for lead in best(points)] == [(0.5, 0.4), (1.0, 0.5), (3.0, 0.6)]
+
+
+def test_shipped_models_are_measured_in_turns(root: Path, truth: Truth, tmp_path: Path) -> None:
+    pytest.importorskip("faster_coco_eval")
+    models = [root / "weights/parcel-yolo26n.onnx", root / "weights/parcel-yolo26n-int8.onnx"]
+    points = measure(models, [(512, 288)], ["openvino", "tensorrt"], truth, rounds=5, threads=1)
+    measured = [item for item in points if not item.refused]
+    assert [item.model for item in measured if item.engine == "openvino"] == [path.name for path in models]
+    assert measured[0].ratio == 1.0 and measured[0].map50_95 > 0.9
+    assert all(0 < item.median_ms <= item.p95_ms for item in measured)
+    assert all("OpenVINO" in item.running for item in measured if item.engine == "openvino")
+    assert {item.engine for item in points if item.refused} <= {"tensorrt"}
+    (path, *_) = write_report(points, tmp_path / "out", about={"rounds": 5})
+    content = json.loads(path.read_text())
+    assert len(content["points"]) == 4 and any(row["frontier"] for row in content["points"])
+
+
+def test_sizes_are_read_and_mistakes_said() -> None:
+    assert parse_size(" 640x384") == (640, 384)
+    for text in ("500x288", "640", "x384"):
+        with pytest.raises(ModelError, match="multiples of 32"):
+            parse_size(text)
+
+
+def test_a_plot_is_drawn_where_matplotlib_is(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib comes with the extra `train`")
+    paths = write_report([point(1.0, 0.5), point(0.5, 0.4, width=416)], tmp_path, about={})
+    assert [path.name for path in paths] == ["frontier.json", "frontier.png"]
+    drawn = cv2.imread(str(paths[1]))
+    assert drawn.shape[:2] == (650, 1000) and np.ptp(drawn) > 100
