@@ -51,7 +51,7 @@ def frontier(
         truth,
         rounds=rounds,
         threads=threads,
-        on_progress=lambda text: sys.stderr.write(text + "\n") and None,
+        on_progress=_say,
     )
     about = {**machine(), "images": f"{images.parent.name}/{images.name}", "rounds": rounds, "threads": threads}
     paths = write_report(points, out, about=about)
@@ -82,3 +82,7 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit()) or int(width) % 32 or int(height) % 32:
         raise ModelError(f"--sizes '{text}' is not WIDTHxHEIGHT in multiples of 32, e.g. 640x384.")
     return int(width), int(height)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")

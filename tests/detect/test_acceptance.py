@@ -40,7 +40,7 @@ def section(folder: Path, name: str, **changes: Any) -> DetectSection:
     return DetectSection(**values)
 
 
-def break_scale(folder: Path, *, tensor: str = "/model.3/conv/Conv/weight_scale", factor: float = 2.0) -> None:
+def break_scale(folder: Path, *, tensor: str = "/model.5/conv/Conv/weight_scale", factor: float = 2.0) -> None:
     """Make one scale of the int8 file wrong, with a manifest that knows no better."""
     path = folder / f"{INT8}.onnx"
     model = onnx.load(str(path))
