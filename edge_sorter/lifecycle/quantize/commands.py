@@ -191,7 +191,9 @@ def _write(bench: _Bench, out: Path, *, method: str, keep_float: tuple[str, ...]
         golden=content.get("golden"),
         fallback=calibrated.path.name if out.resolve().parent == calibrated.path.resolve().parent else None,
     )
-    sys.stdout.write(f"{out} ({out.stat().st_size / 1e6:.1f} MB, {len(keep_float)} layers kept in float)\n{path}\n")
+    sys.stdout.write(
+        f"{out} ({out.stat().st_size / 1e6:.1f} MB, {len(facts['kept_float'])} layers kept in float)\n{path}\n"
+    )
 
 
 def _progress(unit: str) -> Any:
