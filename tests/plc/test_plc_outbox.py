@@ -290,8 +290,9 @@ def test_memory_is_bounded_too():
     assert outbox.next() == (number, b"5")
 
 
-def test_where_records_are_kept(tmp_path, monkeypatch):
+def test_where_records_are_kept(tmp_path, monkeypatch, caplog):
     assert isinstance(open_outbox(OutboxSection(), replay=False), MemoryOutbox)
+    assert "records wait in memory" in caplog.text
     assert isinstance(open_outbox(OutboxSection(path=tmp_path / "a"), replay=True), MemoryOutbox)
     monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path / 'state'}:/elsewhere")
     outbox = open_outbox(OutboxSection(), replay=False)

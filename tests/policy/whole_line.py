@@ -110,13 +110,17 @@ class WholeLine:
         )
         assert self._camera.stdout is not None
         assert self._camera.stdout.readline().strip() == "ready"
+        self.start_program()
+        self.until_works(timeout_s=120)
+
+    def start_program(self) -> None:
+        """Start the program alone; the camera shows already."""
         self.program = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, "run", "-c", str(self._config)],
             cwd=self._root,
             stdout=self._log,
             stderr=self._log,
         )
-        self.until_works(timeout_s=120)
 
     def mood(self, word: str) -> float:
         """Set the camera's mood; returns when."""

@@ -21,7 +21,7 @@ from edge_sorter.config import Config, load_config
 from edge_sorter.service.doctor import Verdict, configuration, examine, exit_code
 from edge_sorter.service.doctor.broker import broker, file_until, judge
 from edge_sorter.service.doctor.camera import CameraExam
-from edge_sorter.service.doctor.machine import clock_sync, disk, judge_chrony, memory, power
+from edge_sorter.service.doctor.machine import clock_sync, disk, judge_chrony, memory, power, records
 from edge_sorter.service.doctor.model import unmatched
 from edge_sorter.types import Detections
 
@@ -69,6 +69,14 @@ def test_memory(tmp_path):
     assert memory(tmp_path / "meminfo").verdict is Verdict.WARN
     assert "0.3 of 8.2 GB" in memory(tmp_path / "meminfo").fact
     assert memory(tmp_path / "none").verdict is Verdict.WARN
+
+
+def test_records_that_would_be_lost_with_the_program_are_said(demo, tmp_path, monkeypatch):
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    assert records(demo).verdict is Verdict.WARN
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    found = records(demo)
+    assert (found.verdict, str(tmp_path / "outbox.sqlite") in found.fact) == (Verdict.OK, True)
 
 
 def test_a_journal_larger_than_the_disk_is_said(demo, tmp_path):
