@@ -193,6 +193,7 @@ def at_once(config: Config, path: Path) -> DetectSection:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_swaps_mid_run_miss_no_parcel_and_the_journal_says_who_decided(config, root, tmp_path, caplog):
     """The demo's belt is never empty: both take over between two frames. One throws after a while, the other stays."""
     opened: list[Failing] = []
@@ -224,6 +225,7 @@ def test_swaps_mid_run_miss_no_parcel_and_the_journal_says_who_decided(config, r
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_model_that_sees_less_is_taken_back(config, root, tmp_path):
     """Its golden pictures are right, but nothing on the belt is sure enough for it."""
     path = variant(config, "blind", confidence=0.99)
@@ -297,6 +299,7 @@ def test_the_command_takes_a_file_of_the_models_folder_only(config):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_swapping_again_and_again_frees_what_is_old(config):
     """After the first few changes memory stays what it is: nobody holds a model that is gone."""
     quick = SwapSection(wait_s=0.0, probation_s=0.5, probation_parcels=0)

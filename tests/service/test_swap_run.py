@@ -48,6 +48,7 @@ def values(root: Path, tmp_path: Path, broker: real.Mosquitto) -> dict:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.broker
 def test_models_change_and_exceptions_are_kept(broker, values, tmp_path):
     path = own_line.write(tmp_path, values)

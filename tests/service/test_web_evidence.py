@@ -102,6 +102,7 @@ def test_only_those_who_may_change_something_mark(restarted):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_why_shows_the_clip_and_keeps_more(root, tmp_path, token_file, open_page):
     values = own_line.demo_values(root)
     values["sort"] |= {"min_hits": 500}
