@@ -165,19 +165,20 @@ def test_selftest_says_what_is_there_or_what_is_missing(line):
 
 
 def test_row_22_overload_drops_pictures_and_never_decisions(line):
-    """A processor that stands still two thirds of the time, as one that is too hot does."""
+    """A processor that stands still most of the time, as one that is too hot does; more so where it is a fast one."""
     plc, program = line.plc, line.program
-    seen, until_s = len(plc.decisions), time.monotonic() + 90
+    seen, began_s = len(plc.decisions), time.monotonic()
 
     def overloaded() -> bool:
         return bool(plc.alarms.get("OVERLOAD")) and plc.alarms["OVERLOAD"][-1]["state"] == "ACTIVE"
 
     try:
-        while time.monotonic() < until_s:
+        while time.monotonic() < began_s + 90:
+            fast = "OVERLOAD" not in plc.alarms and time.monotonic() > began_s + 15
             program.send_signal(signal.SIGSTOP)
-            time.sleep(0.12)
+            time.sleep(0.4 if fast else 0.12)
             program.send_signal(signal.SIGCONT)
-            time.sleep(0.06)
+            time.sleep(0.03 if fast else 0.06)
             if overloaded() and len(line.new_decisions(seen)) >= 3:
                 break
     finally:
