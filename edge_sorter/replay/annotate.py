@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -42,13 +43,14 @@ class Overlay:
         classes: Names by class id.
         lanes: Lane ids in the order of their colours.
         exceptions: Lanes drawn in red.
+        decided: The newest decision of each track in view, as the journal has it.
     """
 
     line_px: tuple[tuple[float, float], tuple[float, float]]
     classes: tuple[str, ...]
     lanes: tuple[str, ...]
     exceptions: frozenset[str] = frozenset()
-    lane_of: dict[int, tuple[str, str]] = field(default_factory=dict)
+    decided: dict[int, dict[str, Any]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     flash_until_ns: int = 0
 
@@ -61,7 +63,7 @@ class Overlay:
     def note(self, step: JournalStep) -> None:
         """Take in the decisions of a step and forget tracks that ended."""
         for decision in step.decisions:
-            self.lane_of[decision["track"]] = (decision["lane"], decision["reason"])
+            self.decided[decision["track"]] = decision
             self.counts[decision["lane"]] = self.counts.get(decision["lane"], 0) + 1
             self.flash_until_ns = step.detections.captured_ns + 200_000_000
 
@@ -82,25 +84,31 @@ class Overlay:
         for track_id, state, x1, y1, x2, y2, class_id in step.tracks:
             self._draw_track(image, (track_id, state, class_id), (x1, y1, x2, y2), scale)
             if state == "ENDED":
-                self.lane_of.pop(track_id, None)
+                self.decided.pop(track_id, None)
         self._draw_counts(image, step, scale)
 
     def _draw_track(self, image: Image, who: tuple[int, str, int], box: tuple[float, ...], scale: float) -> None:
         track_id, state, class_id = who
         if state in ("TENTATIVE", "ENDED"):
             return
-        lane, reason = self.lane_of.get(track_id, (None, ""))
-        colour = _PENDING if lane is None else self.colour(lane)
+        decision = self.decided.get(track_id)
+        colour = _PENDING if decision is None else self.colour(decision["lane"])
         x1, y1, x2, y2 = (round(v) for v in box)
         if x2 < 8 or y2 < 8 or x1 > image.shape[1] - 8 or y1 > image.shape[0] - 8:
             return  # it has left the picture
         thickness = max(1, round((1 if state == "LOST" else 3) * scale))
         cv2.rectangle(image, (x1, y1), (x2, y2), colour, thickness, cv2.LINE_AA)
-        name = self.classes[class_id] if 0 <= class_id < len(self.classes) else str(class_id)
-        text = f"#{track_id} {name}" if lane is None else f"#{track_id} {name} > {lane}"
-        if lane is not None and reason not in ("PLAN_MATCH", "DEFAULT"):
-            text += f" {reason}"
-        _label(image, text, (x1, y1), background=colour, size=0.75 * scale)
+        _label(image, self.name(track_id, class_id), (x1, y1), background=colour, size=0.75 * scale)
+
+    def name(self, track_id: int, class_id: int) -> str:
+        """Return what stands over a box: once decided, the class that was decided on, whatever it looks like now."""
+        decision = self.decided.get(track_id)
+        if decision is None:
+            name = self.classes[class_id] if 0 <= class_id < len(self.classes) else str(class_id)
+            return f"#{track_id} {name}"
+        reason = decision["reason"]
+        plain = reason in ("PLAN_MATCH", "DEFAULT")
+        return f"#{track_id} {decision['class']} > {decision['lane']}" + ("" if plain else f" {reason}")
 
     def _draw_counts(self, image: Image, step: JournalStep, scale: float) -> None:
         x = round(12 * scale)
