@@ -57,7 +57,8 @@ def training_pictures(data: Path) -> list[Path]:
     listing = data.parent / "train.txt"
     if not listing.is_file():
         raise ModelError(
-            f"No training list at {listing}. Make a data set: python -m edge_sorter.lifecycle data build --help"
+            f"No training list at {listing}. Make one with: edge-sorter dataset split, "
+            "or python -m edge_sorter.lifecycle data build --help"
         )
     lines = listing.read_text(encoding="utf-8").split("\n")
     return [listing.parent / line for line in dict.fromkeys(lines) if line]

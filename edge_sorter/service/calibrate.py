@@ -179,7 +179,8 @@ def _tell(console: Console, proposal: Proposal, result: dict[str, Any], *, save_
     width, height = proposal.calibration.image_size_px
     (ax, ay), (bx, by) = belt_map.to_mm([(width / 2 - 0.5, height / 2), (width / 2 + 0.5, height / 2)]).tolist()
     console.print(f"picture {width} x {height} px, {np.hypot(bx - ax, by - ay):.2f} mm a pixel in the middle")
-    console.print(f"decision line at {proposal.line_mm:g} mm, belt speed {proposal.speed_mm_s or 'not given'} mm/s")
+    belt_speed = f"{proposal.speed_mm_s:g} mm/s" if proposal.speed_mm_s else "not given"
+    console.print(f"decision line at {proposal.line_mm:g} mm, belt speed {belt_speed}")
     speed = result.get("speed")
     if speed:
         console.print(

@@ -38,6 +38,14 @@ def bring(source: Path, out: Path, **options: Any) -> Imported:
         return write_dataset(out, found, class_map=class_map)
 
 
+def test_a_missing_package_is_said_once_and_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = yolo(tmp_path / "in", {"a": "0 .5 .5 .2 .2", "b": "0 .5 .5 .2 .2"})
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(DatasetError, match="needs the package pillow") as caught:
+        bring(source, tmp_path / "out")
+    assert caught.value.problems == ()
+
+
 def yolo(root: Path, lines: dict[str, str | None], *, names: str = "names: [carton, polybag]\n") -> Path:
     for index, (stem, text) in enumerate(lines.items()):
         save(root / "images" / f"{stem}.png", scene(index))

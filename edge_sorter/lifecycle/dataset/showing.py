@@ -81,4 +81,5 @@ def show_split(data: Path, done: Split, by: str) -> None:
     if done.moved:
         console.print(f"  [yellow]{done.moved} groups joined two parts of the earlier split and moved[/]")
     console.print("examined: no group, original or near-duplicate lies in two parts")
-    console.print(f"sha256 {done.sha256}\nNext: edge-sorter train --data {escape(str(data))}/data.yaml")
+    folder, run = escape(str(data)), escape(data.name)
+    console.print(f"sha256 {done.sha256}\nNext: edge-sorter train --data {folder}/data.yaml --out runs/{run}")

@@ -11,7 +11,7 @@ from edge_sorter.errors import DatasetError
 from edge_sorter.lifecycle.dataset.grouping import compiled
 from edge_sorter.lifecycle.dataset.importing import Source
 from edge_sorter.lifecycle.dataset.reading import read, recorded
-from edge_sorter.lifecycle.dataset.untrusted import opened
+from edge_sorter.lifecycle.dataset.untrusted import opened, require
 
 
 @contextmanager
@@ -39,7 +39,11 @@ def read_sources(
         scratch: Folder for temporary files; the data set's own disk.
         about: Licence and origin.
         on_frame: Told frames decoded and the last one needed.
+
+    Raises:
+        DatasetError: A package is missing, or a source cannot be read.
     """
+    require("PIL.Image")
     pattern = compiled(name_pattern)
     with ExitStack() as stack:
         found: list[Source] = []

@@ -11,6 +11,7 @@ import stat
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -56,6 +57,19 @@ class Problems:
 def extra(module: str) -> DatasetError:
     """Return the error for a package that is not installed."""
     return DatasetError(f"`edge-sorter dataset` needs the package {module}: pip install 'edge-sorter[dataset]'")
+
+
+def require(*modules: str) -> None:
+    """Say at once which package is missing; later it would look like a fault of every picture.
+
+    Raises:
+        DatasetError: One of them cannot be imported.
+    """
+    for module in modules:
+        try:
+            import_module(module)
+        except ImportError:
+            raise extra(module.partition(".")[0].replace("PIL", "pillow")) from None
 
 
 def number(value: Any, where: str) -> float:

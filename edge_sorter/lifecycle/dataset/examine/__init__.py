@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from edge_sorter.lifecycle.dataset.examine.measure import Measured, measure
 from edge_sorter.lifecycle.dataset.examine.twins import Pair, equal_files, near_duplicates
 from edge_sorter.lifecycle.dataset.opening import in_threads, open_dataset
 from edge_sorter.lifecycle.dataset.progress import Progress, silent
-from edge_sorter.lifecycle.dataset.untrusted import extra
+from edge_sorter.lifecycle.dataset.untrusted import require
 from edge_sorter.lifecycle.dataset.values import Dataset
 
 
@@ -92,13 +91,9 @@ def measure_all(data: Dataset, *, progress: Progress = silent) -> dict[str, Meas
     """Measure every picture, on all cores.
 
     Raises:
-        DatasetError: A package is missing; found here, since below it would look like a broken picture.
+        DatasetError: A package is missing.
     """
-    for module in ("PIL.Image", "imagehash"):
-        try:
-            import_module(module)
-        except ImportError:
-            raise extra(module.partition(".")[0]) from None
+    require("PIL.Image", "imagehash")
     files = [picture.file for picture in data.pictures]
     results = in_threads(lambda file: measure(data.root / file), files, progress=progress)
     return dict(zip(files, results, strict=True))
