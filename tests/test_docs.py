@@ -96,6 +96,23 @@ def test_every_command_is_in_some_page() -> None:
     assert set(_subcommands(_program("edge-sorter"))) - shown == set()
 
 
+def test_every_command_that_a_message_or_an_example_names_exists() -> None:
+    commands = _subcommands(_program("edge-sorter"))
+    sources = [
+        path for room in ("edge_sorter", "configs", "deploy") for path in (ROOT / room).rglob("*") if path.is_file()
+    ]
+    named = {
+        (command, path.name)
+        for path in sources
+        if path.suffix in (".py", ".sh", ".yaml", ".html", ".js", ".service")
+        for command in re.findall(
+            r"(?:`|one: |with: |Next: |# )edge-sorter ([a-z][a-z-]+)", path.read_text(encoding="utf-8")
+        )
+    }
+    assert len(named) > 20
+    assert {(command, name) for command, name in named if command not in commands} == set()
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

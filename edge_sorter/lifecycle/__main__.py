@@ -116,7 +116,7 @@ def bench_peer(
     out: Annotated[Path, typer.Option(help="Where to export to")] = Path("out/peer"),
     imgsz: int = 640,
 ) -> None:
-    """Measure `yolo track` with its OpenVINO export on a clip, to compare with `edge-sorter bench`."""
+    """Measure `yolo track` with its OpenVINO export on a clip, to compare with `edge-sorter replay`."""
     from edge_sorter.lifecycle.peer_bench import export_peer, track_fps
 
     if model is None and checkpoint is None:
