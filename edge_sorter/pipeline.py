@@ -260,6 +260,8 @@ def run(
         for event in line.take_events(now_ns):
             _hear(event, pipeline, publisher, observers, counts)
         blind = _unusable(item, health) if isinstance(item, Frame) else item
+        if blind is not None:
+            told.tell(blind.reason)  # first: what is decided without a picture is never news before the reason is
         if blind is not None or item is None:
             for event in pipeline.overdue(now_ns):
                 _hear(event, pipeline, publisher, observers, counts)
@@ -267,7 +269,6 @@ def run(
             continue
         if blind is not None:
             counts.blind[blind.reason] = counts.blind.get(blind.reason, 0) + 1
-            told.tell(blind.reason)
             for observer in observers:
                 observer.on_blind(blind)
         elif isinstance(item, Frame):

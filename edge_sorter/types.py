@@ -168,6 +168,7 @@ PARCEL_FLAGS = {
     "DAMAGED": "crushed or torn",
     "DG": "dangerous goods: a label was seen, in however few pictures, or somebody says so",
     "NON_CONVEYABLE": "rolls or hangs over",
+    "NO_PICTURE": "no picture came in time to show it at the line: the belt's motion says that it crossed",
     "OPEN": "flaps or bag open",
     "OVERSIZE": "longer or wider than the line takes",
     "OVER_HEIGHT": "higher than the line takes",
@@ -285,7 +286,7 @@ class SortDecision:
         track_id, class_name, confidence, size_mm, codes, flags: The evidence.
         position: Where it was when it crossed.
         crossed_ns: Interpolated time of the crossing on the source's clock.
-        captured_ns: Time of the frame that completed the crossing.
+        captured_ns: Time of the frame that completed the crossing; with NO_PICTURE, when it was decided without one.
         deadline_ns: Latest time a divert may still be sent, on the source's clock.
         deadline_count: The same as the encoder's count, which a standing belt does not reach; None without one.
         plc_index: The PLC's own number of the parcel, or None.

@@ -14,7 +14,7 @@ from edge_sorter.config import BlindSection
 from edge_sorter.events import EncoderCount, LaneReport, LaneStatus, LineEvent, Overdue, WallTime
 from edge_sorter.line_input import EventList, WallClock
 from edge_sorter.pipeline import run
-from edge_sorter.plc.publisher import MemoryPublisher
+from edge_sorter.plc.publisher import MemoryPublisher, PublishResult
 from edge_sorter.types import Blind, Detections, Frame, SortDecision, Step
 from edge_sorter.video import HealthMonitor, ListSource
 
@@ -175,3 +175,24 @@ def test_parcels_that_cannot_wait_are_looked_after_where_there_is_no_frame_to_lo
     frames = [k for k, kind in enumerate(kinds) if kind is int]
     assert len(overdue) == 2
     assert frames[0] < overdue[0] < frames[1] < overdue[1]
+
+
+def test_the_plc_hears_why_there_is_no_picture_before_what_is_decided_without_one() -> None:
+    told: list[object] = []
+
+    class Listening(MemoryPublisher):
+        def state(self, state: object, *, cause: str | None = None) -> None:
+            told.append(cause)
+
+        def publish(self, decision: SortDecision) -> PublishResult:
+            told.append(decision)
+            return super().publish(decision)
+
+    class Deciding(Watched):
+        def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
+            return (a_decision(),) if isinstance(event, Overdue) else ()
+
+    clock = ReplayClock()
+    items = [frame(0), Blind(60 * MS, "CAM_LOST")]
+    run(items, Deciding(), Listening(clock), clock=clock, health=HealthMonitor(BlindSection()))  # type: ignore[arg-type]
+    assert told == [None, "CAM_LOST", a_decision()]

@@ -129,15 +129,16 @@ class Router:
         return sorted(due, key=lambda item: (item[0].crossing.at_ns, item[1].track.track_id))
 
     def decide_overdue(self, at_ns: int, travel_mm: float | None, *, degraded: bool) -> tuple[SortDecision, ...]:
-        """Decide those parcels on what was seen before, the belt's motion telling where they are."""
+        """Decide those parcels on what was seen before, flag NO_PICTURE, the belt's motion telling where they are."""
         self._degraded = degraded
         decisions: list[SortDecision] = []
         for found, parcel, path in self.overdue(at_ns, travel_mm):
             if path.settled:  # with another one, as a group
                 continue
             path.crossing, path.crossing_travel_mm = found
+            unseen = replace(parcel, flags=tuple(sorted({*parcel.flags, "NO_PICTURE"})))
             decisions += self._settle(
-                found.crossing, parcel, path, parcels=self._parcels, captured_ns=at_ns, travel_mm=travel_mm
+                found.crossing, unseen, path, parcels=self._parcels, captured_ns=at_ns, travel_mm=travel_mm
             )
         return tuple(decisions)
 

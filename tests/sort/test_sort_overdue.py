@@ -40,6 +40,7 @@ def test_a_parcel_that_no_frame_comes_for_is_decided_in_time_and_in_place():
     assert decision.position.lead_mm == pytest.approx(usual.position.lead_mm, abs=1.0)
     assert decision.position.trail_mm == pytest.approx(usual.position.trail_mm, abs=1.0)
     assert (decision.lane, decision.reason) == (usual.lane, Reason.PLAN_MATCH)
+    assert (usual.flags, decision.flags) == ((), ("NO_PICTURE",)), "whoever reads it knows that nobody saw it cross"
     late = parcel(1, decision.captured_ns / 1e9 - 0.02, 300.0 + decision.captured_ns / 1e6 - 20.0)
     assert feed(router, belt, late.track.captured_ns / 1e9, late) == (), "a frame that comes after all changes nothing"
 
