@@ -158,15 +158,16 @@ class ModelSwap:
         return []
 
     def rescue(self, failed: Detector, error: EngineError) -> Detector | None:
-        """Return the old model while it is there, for the frame on which the new one failed; None: there is none."""
+        """Return the old model while it is there, for the frame on which the new one failed; None: there is none.
+
+        Then another engine takes over, and what the failed one took for a picture is no measure for a model to come.
+        """
         if self._probation is None or failed is not self._pipeline.detector:
+            self._took_ns.clear()
+            self._baseline_ns = None
             return None
         self._back(f"failed: {error}")
         return self._pipeline.detector
-
-    def replaced(self) -> None:
-        """Note that the engine of the running model failed and another one took over."""
-        self._took_ns.clear()
 
     def on_step(self, step: Step, results: tuple[PublishResult, ...], publish_ns: int) -> None:
         """Note what the detector took and found."""
@@ -255,12 +256,17 @@ class ModelSwap:
         )
         self._next, self.stage = None, Stage.PROBATION
         self.section, self._sha256 = self._wanted, new.manifest.sha256
-        pipeline.detector, pipeline.tracker.high_confidence = new, new.high_confidence
+        pipeline.detector, pipeline.tracker.high_confidence = new, self._confidence_of(new)
         when = "nothing undecided in view" if clear else "between two frames, parcels in view"
         sentence = f"model {new.manifest.short_name} decides from now on ({when}); on probation"
         log.warning("%s; %s", sentence, new.description)
         self._tell(News.SWITCHED, sentence)
         return [pipeline.in_use(now_ns, why=sentence)]
+
+    def _confidence_of(self, detector: Detector) -> float:
+        """Return above what its detections start tracks, by the configuration of now, not of when it was opened."""
+        confidence = self._configured.confidence
+        return detector.manifest.confidence if confidence is None else confidence
 
     def _judge(self, now_ns: int) -> list[LineEvent]:
         """End the probation if there is reason to."""
@@ -296,9 +302,8 @@ class ModelSwap:
             return
         watched.looks.close()
         self._failed.add(new.manifest.sha256)
-        old, confidence = watched.looks.old, self._configured.confidence
-        self._pipeline.detector = old
-        self._pipeline.tracker.high_confidence = old.manifest.confidence if confidence is None else confidence
+        old = watched.looks.old
+        self._pipeline.detector, self._pipeline.tracker.high_confidence = old, self._confidence_of(old)
         self.section, self._sha256 = watched.before
         self._probation, self.stage = None, Stage.IDLE
         with suppress(Exception):  # a broken driver may not even let go of its memory

@@ -283,6 +283,25 @@ def test_one_change_at_a_time(config):
     assert line.refusals == ["model first.onnx is not through yet (LOADING); wait for it"]
 
 
+def test_a_threshold_that_is_reloaded_while_a_model_waits_holds_for_the_new_one_too(config):
+    swap = config.detect.swap.model_copy(update={"wait_s": 0.2})
+    section = config.detect.model_copy(update={"model": variant(config, "first"), "swap": swap})
+    line = Line(config, {20: section, 21: section.model_copy(update={"confidence": 0.4})}, frames=40)
+    line.play()
+    assert line.refusals == ["model first.onnx is not through yet (WAITING); wait for it"]
+    assert line.told[:1] == [News.SWITCHED]
+    assert line.pipeline.tracker.high_confidence == 0.4
+
+
+def test_what_another_engine_took_for_a_picture_is_no_measure(config):
+    """Where nothing can be taken back another engine takes over; later models are not held against the first one."""
+    line = Line(config, {}, frames=5)
+    line.play()
+    assert line.swap._took_ns
+    assert line.swap.rescue(line.pipeline.detector, EngineError("the device was lost")) is None
+    assert not line.swap._took_ns
+
+
 def test_the_model_that_runs_is_not_loaded_again(config):
     line = Line(config, {5: config.detect}, frames=10)
     line.play()
