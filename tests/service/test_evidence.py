@@ -307,7 +307,17 @@ def test_ordinary_decisions_leave_nothing(recorded, tmp_path):
 def test_what_is_an_exception(recorded, tmp_path, reason, result, word):
     with opened(recorded, tmp_path, on=()) as evidence:
         (decision,) = recorded.play(evidence, lambda: recorded.status.snapshot().recent)
-    assert why(replace(decision, reason=reason), result) == word
+    excepted = replace(decision, reason=reason)
+    assert why(excepted, result, on=("no_read", "low_conf", "late")) == word
+    assert why(excepted, result, on=()) is None
+
+
+def test_what_is_two_exceptions_is_kept_as_the_one_that_is_asked_for(recorded, tmp_path):
+    with opened(recorded, tmp_path, on=()) as evidence:
+        (decision,) = recorded.play(evidence, lambda: recorded.status.snapshot().recent)
+    unread = replace(decision, reason=Reason.NO_READ)
+    assert why(unread, PublishResult.DROPPED_OFFLINE, on=("no_read", "late")) == "no_read"
+    assert why(unread, PublishResult.DROPPED_OFFLINE, on=("late",)) == "late"
 
 
 def test_the_ring_is_bounded_in_time_and_bytes():

@@ -1,10 +1,11 @@
 """What is worth keeping: decisions that went wrong or could not be made, and what a person marks.
 
-Contract: pure; `why` says under which word of `evidence.on` a decision is kept, or that it is an ordinary one.
+Contract: pure; `why` says under which word of `evidence.on` a decision is kept, or that it is not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from edge_sorter.plc.publisher import PublishResult
@@ -38,12 +39,11 @@ class Asked:
     model: str | None = None
 
 
-def why(decision: SortDecision, result: PublishResult) -> str | None:
-    """Return why a decision is an exception, or None."""
-    if decision.reason in NO_READ:
-        return "no_read"
-    if decision.reason in LOW_CONF:
-        return "low_conf"
-    if decision.reason is Reason.LATE or result in UNSENT:
-        return "late"
-    return None
+def why(decision: SortDecision, result: PublishResult, *, on: Container[str]) -> str | None:
+    """Return the first word of those in `on` under which a decision is an exception, or None."""
+    words = {
+        "no_read": decision.reason in NO_READ,
+        "low_conf": decision.reason in LOW_CONF,
+        "late": decision.reason is Reason.LATE or result in UNSENT,
+    }
+    return next((word for word, true in words.items() if true and word in on), None)

@@ -164,7 +164,7 @@ class Evidence:
 
     def _look(self, decisions: tuple[SortDecision, ...], results: tuple[PublishResult, ...]) -> None:
         for decision, result in zip(decisions, results, strict=True):
-            word = why(decision, result)
+            word = why(decision, result, on=self._section.on)
             if word is not None:
                 self._ask(word, decision, result=result.value)
 
