@@ -51,6 +51,8 @@ def knock(source: str) -> None:
         socket.create_connection((host, port), timeout=KNOCK_S).close()
     except TimeoutError:
         raise Lost(SILENT) from None
+    except UnicodeError:
+        return  # no name that could be looked up; FFmpeg will say so
     except OSError as error:
         raise Lost(error.strerror or "the address does not answer") from error
 

@@ -37,7 +37,9 @@ def test_a_camera_behind_a_cut_cable_is_called_anew_instead_of_waited_for(monkey
             assert time.monotonic() - began >= 0.2
 
 
-@pytest.mark.parametrize("source", ["rtsp://host:no-port/cam", "rtsp:///cam", "what://host/cam"])
+@pytest.mark.parametrize(
+    "source", ["rtsp://host:no-port/cam", "rtsp:///cam", "what://host/cam", f"rtsp://{70 * 'a'}.local/cam"]
+)
 def test_an_odd_address_is_left_to_ffmpeg(source):
     knock(source)
 
