@@ -26,7 +26,6 @@ WITHIN = 0.98
 """This part of the float model's boxes must be found again with IoU and score inside the limits of the arithmetic."""
 ACCURACY_LOSS = 0.005
 """mAP50-95 may be this much below what the manifest says: the same pictures in another engine differ by less."""
-EVALUATION_FLOOR = 0.01
 WHOLE: dict[str, Any] = {"crop": (0.0, 0.0, 1.0, 1.0), "mask": (), "confidence": None}
 
 
@@ -90,12 +89,13 @@ def ratchet(section: DetectSection, folder: Path, *, name: str, class_map: dict[
         class_map: Their class ids to ours; None when they are ours.
 
     Raises:
-        ModelError: The manifest has no such figure, labels do not fit, or the package that evaluates is missing.
+        ModelError: The manifest has no such figure, or labels do not fit.
     """
     from edge_sorter.detect import open_detector
-    from edge_sorter.lifecycle.evaluate import evaluate
+    from edge_sorter.lifecycle.evaluation.accuracy import accuracy_of
+    from edge_sorter.lifecycle.evaluation.labelled import FLOOR_CONFIDENCE
 
-    whole = section.model_copy(update={**WHOLE, "low_confidence": EVALUATION_FLOOR})
+    whole = section.model_copy(update={**WHOLE, "low_confidence": FLOOR_CONFIDENCE})
     with open_detector(whole) as detector:
         metrics = detector.manifest.metrics
         if "map50_95" not in metrics.get(name, {}):
@@ -103,13 +103,7 @@ def ratchet(section: DetectSection, folder: Path, *, name: str, class_map: dict[
                 f"the manifest of {detector.manifest.name} has no mAP of {name!r}, "
                 f"only of: {', '.join(metrics) or 'none'}"
             )
-        score = evaluate(
-            lambda picture: _look(detector, picture),
-            folder / "images",
-            folder / "labels",
-            classes=detector.classes,
-            class_map=class_map,
-        )
+        score = accuracy_of(detector, folder / "images", folder / "labels", class_map=class_map)
     promised = float(metrics[name]["map50_95"])
     return {
         "set": name,

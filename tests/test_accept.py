@@ -124,7 +124,6 @@ CLASSES = "3=carton,4=polybag,5=mailer,6=tube,7=sack"
 def test_pictures_at_hand_are_compared_box_by_box_and_the_accuracy_is_held_to_the_manifest(
     line: Path, labelled: Path
 ) -> None:
-    pytest.importorskip("faster_coco_eval")
     more = [
         "--pictures",
         str(labelled / "images"),

@@ -20,13 +20,12 @@ from edge_sorter.atomic import write_json
 from edge_sorter.clock import stopwatch_ns
 from edge_sorter.errors import EngineError, ModelError
 from edge_sorter.lifecycle.plots import figure, save
-from edge_sorter.types import Detections, Frame, Image
+from edge_sorter.types import Frame, Image
 
 if TYPE_CHECKING:
     from edge_sorter.detect import Detector
 
 WARM_UP = 5
-FLOOR_CONFIDENCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,8 @@ def measure(
     Raises:
         ModelError: Nothing could be measured, or the labels do not fit.
     """
+    from edge_sorter.lifecycle.evaluation.accuracy import accuracy_of
+
     wanted = [(model, size, engine) for model in models for size in sizes_px for engine in engines]
     points, refused, detectors = [], [], []
     with ExitStack() as stack:
@@ -106,7 +107,9 @@ def measure(
             on_progress(f"timing {len(points)} combinations in turns, {rounds} rounds")
         spent_ms = _time(detectors, _picture(truth), rounds)
         for index, detector in enumerate(detectors):
-            score = _accuracy(detector, truth)
+            score = accuracy_of(
+                detector, truth.images, truth.labels, class_map=truth.class_map, any_class=truth.any_class
+            )
             column = spent_ms[:, index]
             points[index] = replace(
                 points[index],
@@ -166,6 +169,7 @@ def write_report(points: Sequence[Point], folder: Path, *, about: dict[str, Any]
 def _open(model: Path, size_px: tuple[int, int], engine: str, threads: int) -> Detector:
     from edge_sorter.config import DetectSection
     from edge_sorter.detect import open_detector
+    from edge_sorter.lifecycle.evaluation.labelled import FLOOR_CONFIDENCE
 
     section = DetectSection.model_validate(
         {"model": model, "engine": engine, "threads": threads, "input_px": size_px, "low_confidence": FLOOR_CONFIDENCE}
@@ -191,24 +195,8 @@ def _time(detectors: Sequence[Detector], picture: Image, rounds: int) -> Any:
 
 
 def _picture(truth: Truth) -> Image:
-    from edge_sorter.lifecycle.evaluate import read_set
+    from edge_sorter.lifecycle.evaluation.labelled import read_set
 
     for _, picture in read_set(truth.images, truth.labels, class_map=truth.class_map):
         return picture
     raise ModelError(f"No picture in {truth.images}.")
-
-
-def _accuracy(detector: Detector, truth: Truth) -> Any:
-    from edge_sorter.lifecycle.evaluate import evaluate
-
-    def predict(picture: Image) -> Detections:
-        return detector.detect(Frame(0, 0, picture))
-
-    return evaluate(
-        predict,
-        truth.images,
-        truth.labels,
-        classes=detector.classes,
-        class_map=truth.class_map,
-        any_class=truth.any_class,
-    )

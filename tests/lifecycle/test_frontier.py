@@ -49,7 +49,6 @@ def test_who_leads_is_beaten_by_nobody_in_both() -> None:
 
 
 def test_shipped_models_are_measured_in_turns(root: Path, truth: Truth, tmp_path: Path) -> None:
-    pytest.importorskip("faster_coco_eval")
     models = [root / "weights/parcel-yolo26n.onnx", root / "weights/parcel-yolo26n-int8.onnx"]
     points = measure(models, [(512, 288)], ["openvino", "tensorrt"], truth, rounds=5, threads=1)
     measured = [item for item in points if not item.refused]

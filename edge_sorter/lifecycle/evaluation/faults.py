@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_sorter.lifecycle.evaluate import Labelled
+from edge_sorter.lifecycle.evaluation.labelled import Labelled
 from edge_sorter.lifecycle.evaluation.match import SAME, overlaps, pair
 from edge_sorter.types import Box, Detections, IntArray
 

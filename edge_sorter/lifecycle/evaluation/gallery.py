@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from edge_sorter.errors import ModelError
-from edge_sorter.lifecycle.evaluate import Labelled
 from edge_sorter.lifecycle.evaluation.faults import Fault
+from edge_sorter.lifecycle.evaluation.labelled import Labelled
 from edge_sorter.types import Box, Detections, Image
 
 TILE_PX = 240

@@ -23,10 +23,9 @@ from edge_sorter.config import DetectSection
 from edge_sorter.detect import Detector, open_detector
 from edge_sorter.detect.manifest import load_manifest
 from edge_sorter.errors import ModelError
-from edge_sorter.lifecycle.evaluate import FLOOR_CONFIDENCE, Labelled
 from edge_sorter.lifecycle.evaluation import report
 from edge_sorter.lifecycle.evaluation.compare import Comparison, apart, compare
-from edge_sorter.lifecycle.evaluation.match import without_classes
+from edge_sorter.lifecycle.evaluation.labelled import FLOOR_CONFIDENCE, Labelled
 from edge_sorter.lifecycle.evaluation.measure import Evaluation, Looked, as_json, look, measure
 from edge_sorter.lifecycle.evaluation.precision import RESAMPLES
 from edge_sorter.types import Frame, IntArray
@@ -168,13 +167,11 @@ def _look(model: Path, task: Task, on_progress: Progress | None) -> tuple[dict[s
             lambda picture: detector.detect(Frame(0, 0, picture)),
             task.images,
             task.labels,
-            classes=_names(detector.classes, task),
+            classes=detector.classes,
             class_map=task.class_map,
+            any_class=task.any_class,
             on_progress=on_progress,
         )
-        if task.any_class:
-            truths, found = without_classes(looked.truths, looked.found)
-            looked = Looked(tuple(truths), tuple(found), ("parcel",))
         facts = {
             "name": detector.manifest.name,
             "version": detector.manifest.version,
@@ -185,12 +182,6 @@ def _look(model: Path, task: Task, on_progress: Progress | None) -> tuple[dict[s
             "confidence": detector.high_confidence,
         }
     return facts, looked
-
-
-def _names(classes: Sequence[str], task: Task) -> Sequence[str]:
-    if not task.any_class or task.class_map is not None:
-        return classes
-    return [*classes, *(f"class {number}" for number in range(len(classes), 1000))]  # theirs may be any number
 
 
 def _measure(looked: Looked, task: Task, facts: dict[str, Any]) -> Evaluation:

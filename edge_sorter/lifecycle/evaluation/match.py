@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sorter.lifecycle.evaluate import Labelled
+from edge_sorter.lifecycle.evaluation.labelled import Labelled
 from edge_sorter.types import Detections, FloatArray, IntArray
 
 IOUS = np.linspace(0.5, 0.95, 10)

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from edge_sorter.errors import ModelError
-from edge_sorter.lifecycle.evaluate import FLOOR_CONFIDENCE, Labelled, Predict, read_set
 from edge_sorter.lifecycle.evaluation.curves import Curve, Point, curve
 from edge_sorter.lifecycle.evaluation.faults import Fault, confusion, faults_of
-from edge_sorter.lifecycle.evaluation.match import Matches, match
+from edge_sorter.lifecycle.evaluation.labelled import FLOOR_CONFIDENCE, Labelled, Predict, read_set
+from edge_sorter.lifecycle.evaluation.match import Matches, match, without_classes
 from edge_sorter.lifecycle.evaluation.precision import (
     RESAMPLES,
     Figures,
@@ -104,9 +104,19 @@ def look(
     *,
     classes: Sequence[str],
     class_map: dict[int, int] | None = None,
+    any_class: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> Looked:
     """Run a detector over a labelled folder.
+
+    Args:
+        predict: Picture BGR to detections in its pixels, down to `FLOOR_CONFIDENCE`.
+        images: Folder of pictures.
+        labels: Folder of YOLO label files of the same stems.
+        classes: Names of our class ids.
+        class_map: Their class ids to ours; None when they are ours.
+        any_class: Keep positions only, for sets whose classes are not ours.
+        on_progress: Called with the number of pictures done.
 
     Raises:
         ModelError: A picture or label cannot be read, or the labels hold no box at all.
@@ -114,7 +124,7 @@ def look(
     truths, found = [], []
     for done, (truth, picture) in enumerate(read_set(images, labels, class_map=class_map), start=1):
         strange = truth.class_id[truth.class_id >= len(classes)]
-        if len(strange):
+        if len(strange) and not any_class:
             raise ModelError(
                 f"{labels / truth.path.stem}.txt has class {strange[0]}; the model knows 0 to {len(classes) - 1}. "
                 "Map theirs to ours with --classes, e.g. --classes 0=carton."
@@ -123,6 +133,8 @@ def look(
         found.append(predict(picture))
         if on_progress:
             on_progress(done)
+    if any_class:
+        truths, found, classes = *without_classes(truths, found), ("parcel",)
     looked = Looked(tuple(truths), tuple(found), tuple(classes))
     if looked.boxes == 0:
         raise ModelError(f"The labels in {labels} hold no box at all. Are images and labels paired (same stem)?")

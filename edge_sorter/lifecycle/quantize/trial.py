@@ -21,7 +21,8 @@ def map_of(float_path: Path, model: Any, labelled: Path) -> float:
         model: An int8 form of it, loaded; None measures the float model itself.
         labelled: Folder with `images/` and `labels/` (YOLO, the model's own classes).
     """
-    from edge_sorter.lifecycle.evaluate import detector_for, evaluate
+    from edge_sorter.lifecycle.evaluation.accuracy import accuracy_of
+    from edge_sorter.lifecycle.evaluation.images import Task, opened
 
     content = manifest.load(float_path)
     with tempfile.TemporaryDirectory() as folder:
@@ -39,6 +40,6 @@ def map_of(float_path: Path, model: Any, labelled: Path) -> float:
                 height_px=size["height_px"],
                 confidence=content["confidence"],
             )
-        predict = detector_for(path, threads=1)
-        found = evaluate(predict, labelled / "images", labelled / "labels", classes=content["classes"])
-    return found.map50_95
+        task = Task(labelled / "images", labelled / "labels", threads=1)
+        with opened(path, task) as detector:
+            return accuracy_of(detector, task.images, task.labels).map50_95
