@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from edge_sorter.accept_pictures import agreement, parse_classes, ratchet
+from edge_sorter.accept_pictures import agreement, ratchet
 from edge_sorter.atomic import write_json
 from edge_sorter.detect.manifest import load_manifest
 from edge_sorter.errors import ConfigError
@@ -60,6 +60,7 @@ def accept(
     --pictures, or its mAP on --labelled is lower than promised; 71: nothing computes rightly.
     """
     from edge_sorter.config import load_config
+    from edge_sorter.lifecycle.option_values import class_map
 
     if (labelled is None) != (not metric):
         raise ConfigError("--labelled DIR and --set NAME belong together: which figure is it held against?")
@@ -68,8 +69,8 @@ def accept(
     if pictures is not None:
         evidence["agreement"] = agreement(section, pictures, limit=limit)
     if labelled is not None:
-        class_map = parse_classes(classes, load_manifest(section.model).classes)
-        evidence["accuracy"] = ratchet(section, labelled, name=metric, class_map=class_map)
+        theirs = class_map(classes, load_manifest(section.model).classes)
+        evidence["accuracy"] = ratchet(section, labelled, name=metric, class_map=theirs)
     evidence["accepted"] &= all(evidence[part]["passed"] for part in ("agreement", "accuracy") if part in evidence)
     if out is not None:
         write_json(out, {"config": str(config), "model": section.model.name, **machine(), **evidence})

@@ -115,21 +115,6 @@ def ratchet(section: DetectSection, folder: Path, *, name: str, class_map: dict[
     }
 
 
-def parse_classes(text: str, names: tuple[str, ...]) -> dict[int, int] | None:
-    """Read `0=carton,1=polybag` as their class ids to ours.
-
-    Raises:
-        ModelError: It is not of that form, or a name is not a class of the model.
-    """
-    mapped = {}
-    for pair in filter(None, text.split(",")):
-        theirs, _, ours = (part.strip() for part in pair.partition("="))
-        if not theirs.isdigit() or ours not in names:
-            raise ModelError(f"--classes '{pair}' is not ID=NAME with NAME one of: {', '.join(names)}")
-        mapped[int(theirs)] = names.index(ours)
-    return mapped or None
-
-
 def _float_model(section: DetectSection) -> Path:
     from edge_sorter.detect.opening import specs_of
 

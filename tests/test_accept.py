@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import yaml
 
-from edge_sorter.accept_pictures import agreement, parse_classes, ratchet
+from edge_sorter.accept_pictures import agreement, ratchet
 from edge_sorter.config import load_config
 from edge_sorter.errors import ModelError
+from edge_sorter.lifecycle.option_values import class_map
 
 COMMAND = [sys.executable, "-m", "edge_sorter"]
 
@@ -144,8 +145,8 @@ def test_pictures_at_hand_are_compared_box_by_box_and_the_accuracy_is_held_to_th
     content = json.loads(manifest.read_text())
     content["metrics"]["golden"]["map50_95"] = 1.01
     manifest.write_text(json.dumps(content))
-    class_map = parse_classes(CLASSES, ("carton", "polybag", "mailer", "tube", "sack"))
-    worse = ratchet(load_config(line).detect, labelled, name="golden", class_map=class_map)
+    theirs = class_map(CLASSES, ("carton", "polybag", "mailer", "tube", "sack"))
+    worse = ratchet(load_config(line).detect, labelled, name="golden", class_map=theirs)
     assert worse["promised"] == 1.01 and not worse["passed"]
 
 
@@ -167,9 +168,9 @@ def test_mistakes_in_what_to_measure_are_said(line: Path, labelled: Path) -> Non
     section = load_config(line).detect
     with pytest.raises(ModelError, match=r"has no mAP of 'lake', only of: .*golden"):
         ratchet(section, labelled, name="lake", class_map=None)
-    assert parse_classes("", ("carton",)) is None
-    assert parse_classes("3=carton, 4=carton", ("carton",)) == {3: 0, 4: 0}
+    assert class_map("", ("carton",)) is None
+    assert class_map("3=carton, 4=carton", ("carton",)) == {3: 0, 4: 0}
     with pytest.raises(ModelError, match="is not ID=NAME"):
-        parse_classes("0=lorry", ("carton",))
+        class_map("0=lorry", ("carton",))
     alone = accept(line, "--labelled", str(labelled))
     assert alone.returncode != 0 and "belong together" in " ".join(alone.stderr.split())

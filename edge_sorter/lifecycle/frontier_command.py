@@ -35,18 +35,18 @@ def frontier(
     What no other combination beats in both is marked. Several models may be of other architectures, as long as their
     manifests name the same classes.
     """
-    from edge_sorter.accept_pictures import parse_classes
     from edge_sorter.detect.manifest import load_manifest
     from edge_sorter.lifecycle.frontier import Truth, best, measure, write_report
+    from edge_sorter.lifecycle.option_values import class_map, size_px
     from edge_sorter.machine import machine
 
     names = load_manifest(model[0]).classes
     if any(load_manifest(other).classes != names for other in model[1:]):
         raise ModelError("The models have different classes, so their accuracy on one set cannot be compared.")
-    truth = Truth(images, labels, parse_classes(classes, names), any_class)
+    truth = Truth(images, labels, class_map(classes, names), any_class)
     points = measure(
         model,
-        [parse_size(text) for text in sizes.split(",")],
+        [size_px(text, "--sizes") for text in sizes.split(",")],
         [text.strip() for text in engines.split(",")],
         truth,
         rounds=rounds,
@@ -70,18 +70,6 @@ def frontier(
         table.add_row("*" if point.label in leading else "", point.label, *figures, f"{point.ratio:.2f}")
     Console().print(table)
     sys.stdout.write("".join(f"{path}\n" for path in paths))
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Read `640x384`.
-
-    Raises:
-        ModelError: It is not of that form, or a side is no multiple of 32.
-    """
-    width, _, height = text.strip().partition("x")
-    if not (width.isdigit() and height.isdigit()) or int(width) % 32 or int(height) % 32:
-        raise ModelError(f"--sizes '{text}' is not WIDTHxHEIGHT in multiples of 32, e.g. 640x384.")
-    return int(width), int(height)
 
 
 def _say(text: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from edge_sorter.errors import ModelError
 from edge_sorter.lifecycle.frontier import Point, Truth, best, measure, write_report
-from edge_sorter.lifecycle.frontier_command import parse_size
+from edge_sorter.lifecycle.option_values import size_px
 
 
 def point(ratio: float, accuracy: float, *, refused: str = "", width: int = 512) -> Point:
@@ -63,10 +63,10 @@ def test_shipped_models_are_measured_in_turns(root: Path, truth: Truth, tmp_path
 
 
 def test_sizes_are_read_and_mistakes_said() -> None:
-    assert parse_size(" 640x384") == (640, 384)
+    assert size_px(" 640x384", "--sizes") == (640, 384)
     for text in ("500x288", "640", "x384"):
         with pytest.raises(ModelError, match="multiples of 32"):
-            parse_size(text)
+            size_px(text, "--sizes")
 
 
 def test_a_plot_is_drawn_where_matplotlib_is(tmp_path: Path) -> None:

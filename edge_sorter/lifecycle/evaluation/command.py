@@ -91,19 +91,22 @@ def evaluate(
         document = evaluate_clip(clip, config, truth or [], tracks=tracks, truth_step=truth_step, out=out)
         _tell(document, out, as_json=as_json)
         return
-    if (model is None) == (compare is None) or images is None:
+    first = compare[0] if compare else model
+    if first is None or images is None or (model and compare):
         raise ModelError(
             "Give --model FILE --images DIR, or --compare A B --images DIR, or --clip FILE -c FILE --truth FILE."
         )
+    from edge_sorter.detect.manifest import load_manifest
     from edge_sorter.lifecycle.evaluation.images import Task, compare_images, evaluate_images
+    from edge_sorter.lifecycle.option_values import class_map, size_px
 
     task = Task(
         images=images,
         labels=labels or images.parent / "labels",
-        class_map=class_map(classes, (model or compare[0])) if classes else None,  # type: ignore[index]
+        class_map=class_map(classes, load_manifest(first).classes),
         any_class=any_class,
         engine=engine,
-        input_px=size_px(input_px),
+        input_px=size_px(input_px, "--input-px") if input_px else None,
         threads=threads,
         confidence=confidence,
         target_recall=target_recall,
@@ -119,38 +122,6 @@ def evaluate(
         if record:
             _record(model, record, document)
     _tell(document, out, as_json=as_json)
-
-
-def class_map(text: str, model: Path) -> dict[int, int]:
-    """Read `--classes` against the names a model knows.
-
-    Raises:
-        ModelError: A pair is not ID=NAME, or the model does not know the name.
-    """
-    from edge_sorter.detect.manifest import load_manifest
-
-    names = load_manifest(model).classes
-    mapped = {}
-    for pair in text.split(","):
-        theirs, _, ours = pair.partition("=")
-        if not theirs.strip().isdigit() or ours.strip() not in names:
-            raise ModelError(f"--classes '{pair}' is not ID=NAME with NAME one of: {', '.join(names)}.")
-        mapped[int(theirs)] = names.index(ours.strip())
-    return mapped
-
-
-def size_px(text: str) -> tuple[int, int] | None:
-    """Read `--input-px`.
-
-    Raises:
-        ModelError: It is not WIDTHxHEIGHT in multiples of 32.
-    """
-    if not text:
-        return None
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) % 32 == 0 == int(height) % 32):
-        raise ModelError(f"--input-px '{text}' is not WIDTHxHEIGHT in multiples of 32, e.g. 640x384.")
-    return int(width), int(height)
 
 
 def _check(task: Task) -> None:
