@@ -18,12 +18,9 @@ from edge_sorter import __version__
 from edge_sorter.accept import accept
 from edge_sorter.build import build
 from edge_sorter.errors import EdgeSorterError
+from edge_sorter.lifecycle.commands import PANEL as LIFE
+from edge_sorter.lifecycle.commands import app as lifecycle_app
 from edge_sorter.lifecycle.dataset.commands import app as dataset_app
-from edge_sorter.lifecycle.evaluation.command import evaluate
-from edge_sorter.lifecycle.explanation.command import explain
-from edge_sorter.lifecycle.frontier_command import frontier
-from edge_sorter.lifecycle.quantize.commands import quantize_model
-from edge_sorter.lifecycle.train_commands import distill_model, export_model, train_model
 from edge_sorter.plan_command import app as plan_app
 from edge_sorter.plc.commands import schemas
 from edge_sorter.plc.gateway.commands import app as gateway_app
@@ -45,7 +42,7 @@ app = typer.Typer(
     epilog="Start with `edge-sorter demo`. Not a safety function: E-stop and guards belong to the safety PLC.",
 )
 
-app.add_typer(dataset_app, name="dataset")
+app.add_typer(dataset_app, name="dataset", rich_help_panel=LIFE)
 app.add_typer(evidence_app, name="evidence")
 app.add_typer(gateway_app, name="gateway")
 app.add_typer(plan_app, name="plan")
@@ -235,14 +232,8 @@ app.command()(accept)
 app.command()(calibrate)
 app.command()(sim_plc)
 app.command()(build)
-app.command("quantize")(quantize_model)
-app.command()(frontier)
 app.command()(soak)
-app.command()(evaluate)
-app.command()(explain)
-app.command("train")(train_model)
-app.command("distill")(distill_model)
-app.command("export")(export_model)
+app.registered_commands += lifecycle_app.registered_commands
 
 
 @app.command()

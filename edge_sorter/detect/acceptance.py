@@ -109,7 +109,7 @@ def golden_pictures(model: Path, manifest: Manifest) -> list[Picture]:
     if sha256_of(path) != golden.sha256:
         raise ModelError(
             f"golden pictures {path} were changed after the manifest of {model.name} was written; restore the file, or "
-            "make them again: python -m edge_sorter.lifecycle golden"
+            "make them again: edge-sorter golden"
         )
     sheet = cv2.imread(str(path))
     count, size = len(golden.detections), (manifest.input.height_px, manifest.input.width_px)

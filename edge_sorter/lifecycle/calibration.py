@@ -49,17 +49,14 @@ def training_pictures(data: Path) -> list[Path]:
     """Return the training images of a data set, each once.
 
     Args:
-        data: `data.yaml` made by `edge_sorter.lifecycle.data.build`, with `train.txt` beside it.
+        data: `data.yaml` made by `edge-sorter dataset split`, with `train.txt` beside it.
 
     Raises:
         ModelError: There is no training list.
     """
     listing = data.parent / "train.txt"
     if not listing.is_file():
-        raise ModelError(
-            f"No training list at {listing}. Make one with: edge-sorter dataset split, "
-            "or python -m edge_sorter.lifecycle data build --help"
-        )
+        raise ModelError(f"No training list at {listing}. Make a data set: edge-sorter dataset split --help")
     lines = listing.read_text(encoding="utf-8").split("\n")
     return [listing.parent / line for line in dict.fromkeys(lines) if line]
 

@@ -41,7 +41,7 @@ def export(checkpoint: Path, onnx_path: Path, *, width_px: int = 640, height_px:
         ModelError: no such checkpoint, or it is no YOLO26-style end-to-end detector.
     """
     if not checkpoint.is_file():
-        raise ModelError(f"No checkpoint at {checkpoint}. Train one: python -m edge_sorter.lifecycle train --help")
+        raise ModelError(f"No checkpoint at {checkpoint}. Train one: edge-sorter train --help")
     import onnx
     import torch
 

@@ -99,7 +99,7 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
     recipe, dataset = record["recipe"], record.get("dataset") or {}
     facts = {
         "model": record["model"],
-        "command": record.get("command", "python -m edge_sorter.lifecycle train"),
+        "command": record.get("command", "edge-sorter train"),
         "data": [
             {
                 "name": source["name"],

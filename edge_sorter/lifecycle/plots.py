@@ -1,4 +1,4 @@
-"""The one place that knows matplotlib, which only the extra `train` brings: without it reports have tables and JSON."""
+"""The one place that knows matplotlib (extras `quantize` and `train`): without it reports have tables and JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def figure(*, width_px: int, height_px: int) -> Any:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        log.warning("no picture is drawn without matplotlib: pip install 'edge-sorter[train]'")
+        log.warning("no picture is drawn without matplotlib: pip install 'edge-sorter[quantize]'")
         return None
     drawing = Figure(figsize=(width_px / DPI, height_px / DPI), dpi=DPI, layout="constrained")
     FigureCanvasAgg(drawing)

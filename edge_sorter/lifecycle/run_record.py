@@ -16,6 +16,7 @@ from typing import Any
 
 from edge_sorter.atomic import write_json, write_text
 from edge_sorter.errors import ModelError
+from edge_sorter.lifecycle.plots import figure, save
 from edge_sorter.lifecycle.recipe import Recipe
 from edge_sorter.lifecycle.training_data import Fingerprint
 
@@ -148,13 +149,11 @@ def as_csv(rows: list[dict[str, float]]) -> str:
 
 def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
     """Draw losses, metrics and learning rate over the epochs as PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+    drawing = figure(width_px=1100, height_px=700)
+    if drawing is None:
+        return
     kinds = {"loss in training": "train/", "loss in validation": "val/", "metrics": "metrics/", "learning rate": "lr/"}
-    figure = Figure(figsize=(11, 7), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, (title, prefix) in zip(figure.subplots(2, 2).flat, kinds.items(), strict=True):
+    for axes, (title, prefix) in zip(drawing.subplots(2, 2).flat, kinds.items(), strict=True):
         for name in dict.fromkeys(name for row in rows for name in row if name.startswith(prefix)):
             points = [(row["epoch"], row[name]) for row in rows if name in row]
             axes.plot(*zip(*points, strict=True), marker=".", label=name.removeprefix(prefix))
@@ -163,9 +162,7 @@ def draw_curves(rows: list[dict[str, float]], path: Path) -> None:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(fontsize=8)
-    partial = path.with_name(f".{path.name}.part")
-    figure.savefig(partial, format="png", dpi=100)
-    partial.replace(path)
+    save(drawing, path)
 
 
 def card(record: dict[str, Any]) -> str:

@@ -17,13 +17,25 @@ import typer
 from edge_sorter.errors import ModelError
 from edge_sorter.lifecycle.recipe import Recipe
 
-DataOption = Annotated[Path | None, typer.Option(help="data.yaml of the data set")]
+DEFAULT = Recipe()
+FIELDS = ", ".join(asdict(DEFAULT))
+
+DataOption = Annotated[Path | None, typer.Option(metavar="FILE", help="data.yaml of `edge-sorter dataset split`")]
 OutOption = Annotated[Path, typer.Option(help="Run folder to create, or to continue with --resume")]
-EpochsOption = Annotated[int | None, typer.Option(min=1)]
-ImgszOption = Annotated[int | None, typer.Option(min=32, help="Longer side in px, a multiple of 32")]
-BatchOption = Annotated[int | None, typer.Option(min=2)]
-SeedOption = Annotated[int | None, typer.Option()]
-SetOption = Annotated[list[str], typer.Option("--set", help="Any other field of the recipe, e.g. lr0=0.001")]
+EpochsOption = Annotated[int | None, typer.Option(min=1, help=f"Times through the data; default: {DEFAULT.epochs}")]
+ImgszOption = Annotated[
+    int | None, typer.Option(min=32, help=f"Longer side in px, a multiple of 32; default: {DEFAULT.imgsz}")
+]
+BatchOption = Annotated[int | None, typer.Option(min=2, help=f"Pictures in a step; default: {DEFAULT.batch}")]
+SeedOption = Annotated[int | None, typer.Option(help=f"The same seed makes the same model; default: {DEFAULT.seed}")]
+SetOption = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help=f"Learning rate, augmentation and so on, e.g. lr0=0.001; repeatable. Fields: {FIELDS}",
+    ),
+]
 ResumeOption = Annotated[bool, typer.Option(help="Continue the run in --out, as it was begun")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, a GPU's number, or several: 0,1")]
 ThreadsOption = Annotated[int, typer.Option(help="CPU threads; more than there are free cores is slower, not faster")]
@@ -65,7 +77,9 @@ def train_model(
 ) -> None:
     """Train a model: OUT/weights/best.pt and last.pt, training.json, results.csv, curves.png, card.md.
 
-    A run that was killed, at any moment, continues with --resume --out OUT and ends as it would have ended.
+    For example `train --data data/line1/data.yaml --out runs/line1`, then `export`. Without --weights it starts from
+    random ones; nothing is downloaded. A run that was killed, at any moment, continues with --resume --out OUT and
+    ends as it would have ended.
     """
     asked = {"epochs": epochs, "hours": hours, "imgsz": imgsz, "batch": batch, "seed": seed, "patience": patience}
     changes = _recipe_changes(asked, also)

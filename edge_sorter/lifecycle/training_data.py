@@ -83,10 +83,7 @@ def read(data_yaml: Path, *, task: str = "detect") -> TrainingData:
         ModelError: it is missing, no YAML, or lacks pictures or class names.
     """
     if not data_yaml.is_file():
-        raise ModelError(
-            f"No data set at {data_yaml}. Make one with: edge-sorter dataset --help, "
-            "or python -m edge_sorter.lifecycle data build --help"
-        )
+        raise ModelError(f"No data set at {data_yaml}. Make one with: edge-sorter dataset --help")
     try:
         content = yaml.safe_load(data_yaml.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

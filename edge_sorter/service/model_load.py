@@ -63,7 +63,7 @@ def load(section: DetectSection, running: Running, *, open_with: Open) -> Detect
             f"classes are {', '.join(manifest.classes)} instead of {', '.join(running.classes)}; this needs a restart"
         )
     if manifest.golden is None:
-        raise ModelError("it comes without golden pictures; make them: python -m edge_sorter.lifecycle golden")
+        raise ModelError("it comes without golden pictures; make them: edge-sorter golden")
     detector = open_with(section)
     try:
         if detector.manifest.sha256 != manifest.sha256:

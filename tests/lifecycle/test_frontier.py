@@ -70,7 +70,7 @@ def test_sizes_are_read_and_mistakes_said() -> None:
 
 
 def test_a_plot_is_drawn_where_matplotlib_is(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib comes with the extra `train`")
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra: dev)")
     paths = write_report([point(1.0, 0.5), point(0.5, 0.4, width=416)], tmp_path, about={})
     assert [path.name for path in paths] == ["frontier.json", "frontier.png"]
     drawn = cv2.imread(str(paths[1]))

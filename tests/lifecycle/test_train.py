@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import typer
 
 from edge_sorter.errors import ModelError
 from edge_sorter.lifecycle.__main__ import app
+from edge_sorter.lifecycle.run_record import draw_curves
 from edge_sorter.lifecycle.train import Means, launch_command, resume, train
 
 
@@ -22,7 +26,9 @@ def lifecycle(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_importing_the_room_loads_no_training_package() -> None:
-    modules = "data, train, training_data, augment, export, quantize, evaluate, manifest, calibration, __main__"
+    modules = (
+        "data, train, training_data, augment, export, quantize, evaluation, manifest, calibration, commands, __main__"
+    )
     heavy = "{'torch', 'ultralytics', 'onnx'}"
     code = f"import sys; from edge_sorter.lifecycle import {modules}; print(sorted(set(sys.modules) & {heavy}))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -32,7 +38,7 @@ def test_importing_the_room_loads_no_training_package() -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (("train", "--data", "none.yaml", "--out", "run"), "data build"),
+        (("train", "--data", "none.yaml", "--out", "run"), "edge-sorter dataset"),
         (("train", "--data", "none.yaml", "--out", "run", "--imgsz", "100"), "try 96"),
         (("train", "--data", "none.yaml", "--out", "run", "--set", "speed=3"), "no 'speed'"),
         (("train", "--data", "none.yaml", "--out", "run", "--set", "lr0=fast"), "no float"),
@@ -62,6 +68,23 @@ def test_a_mistake_ends_with_its_exit_code_and_no_traceback(tmp_path: Path) -> N
     assert result.returncode == ModelError.exit_code
     assert result.stderr.startswith("error: Nothing to resume")
     assert "Traceback" not in result.stderr
+
+
+def test_both_command_lines_have_every_step_of_a_model_s_life() -> None:
+    from edge_sorter.cli import app as edge_sorter
+
+    steps = {"train", "distill", "export", "golden", "evaluate", "explain", "quantize", "frontier", "restore"}
+    for door in (app, edge_sorter):
+        assert steps <= set(typer.main.get_command(door).commands)  # type: ignore[attr-defined]
+
+
+def test_curves_of_a_run_are_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra: dev)")
+    draw_curves(
+        [{"epoch": 1, "train/box_loss": 2.0, "lr/pg0": 0.1}, {"epoch": 2, "val/box_loss": 1.0}], tmp_path / "a.png"
+    )
+    drawn = cv2.imread(str(tmp_path / "a.png"))
+    assert drawn is not None and drawn.shape == (700, 1100, 3) and np.ptp(drawn) > 100
 
 
 def test_a_run_is_never_overwritten(tmp_path: Path) -> None:

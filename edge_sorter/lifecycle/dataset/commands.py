@@ -207,7 +207,7 @@ def augment_preview(
     also: Annotated[
         list[str], typer.Option("--set", metavar="NAME=VALUE", help="Any field of the training recipe, e.g. noise=8")
     ] = [],  # noqa: B006
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws others")] = 0,
 ) -> None:
     """Show what training will see: pictures as they are, each camera effect at its worst, and draws of everything.
 

@@ -109,9 +109,9 @@ def read(path: Path) -> Any:
     try:
         import onnx
     except ImportError:
-        raise ModelError("Rewriting models needs the package onnx: pip install 'edge-sorter[train]'.") from None
+        raise ModelError("Rewriting models needs the package onnx: pip install 'edge-sorter[quantize]'.") from None
     if not path.is_file():
-        raise ModelError(f"No float model at {path}. Make it with: python -m edge_sorter.lifecycle export --help")
+        raise ModelError(f"No float model at {path}. Make it with: edge-sorter export --help")
     return onnx.load(str(path))
 
 
