@@ -10,7 +10,7 @@ DEBIAN_PACKAGES := mosquitto mosquitto-clients systemd-container shellcheck chro
 DEBIAN_TOOLS := mosquitto mosquitto_sub systemd-nspawn shellcheck chromium
 GSTREAMER := import gi; gi.require_version('GstRtspServer', '1.0')
 
-.PHONY: help demo test check lint format system clean test-tensorrt
+.PHONY: help demo test check lint format system clean test-tensorrt test-node-red
 
 help:  ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -82,6 +82,15 @@ define trt-check
 	"$$folder/bin/python" -c 'import $(1); print("$(1)", $(1).__version__)'; \
 	"$$folder/bin/python" -m pytest -q -p no:cacheprovider $(TRT_TESTS)
 endef
+
+NODE_RED ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/edge-sorter-node-red
+
+test-node-red: $(VENV)/.dev  ## The Node-RED gateway in a real Node-RED (Node 18.5 or newer; downloads 130 MB once)
+	@command -v npm >/dev/null || { echo "npm is missing; on Debian/Ubuntu: apt-get install nodejs npm"; exit 1; }
+	mkdir -p $(NODE_RED)
+	cp deploy/node-red/package.json $(NODE_RED)/
+	npm install --prefix $(NODE_RED) --no-audit --no-fund --omit=optional
+	EDGE_SORTER_NODE_RED=$(NODE_RED) $(PY) -m pytest -q tests/gateway/test_node_red.py
 
 clean:  ## Remove the virtual environment and outputs
 	rm -rf $(VENV) out build *.egg-info .pytest_cache .mypy_cache .ruff_cache
