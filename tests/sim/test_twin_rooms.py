@@ -32,7 +32,7 @@ def close_the_loop(root, *, parcels: int, level_name: str) -> dict:
     level = replace(LEVELS[level_name], belt=BeltKnobs(section.speed_mm_s, section.profile))
     measured = measure(np.random.Generator(np.random.PCG64(3)), level, laid, ride, line_mm=LINE_MM)
     rooms = Rooms(level, boot_id="S00001")
-    decisions, ready_ns, _ = rooms.run(measured, ride, level.belt, parcels)
+    decisions, ready_ns, _ = rooms.run(measured, ride, level.belt, laid)
     clock = ReplayClock()
     world = World(config, make_traffic(config, plan))
     program = PlcProgram(config, world.diverters, world.lanes)
