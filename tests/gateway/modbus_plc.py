@@ -29,6 +29,7 @@ class ModbusPlc:
     fired: list[tuple[int, int, int]] = field(default_factory=list)
     full: int = 0
     packml: int = 6
+    remember_s: float = 10.0
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
@@ -37,7 +38,7 @@ class ModbusPlc:
         """Switch on; all memory is empty, as after a power cut."""
         self.memory = [0] * WORDS
         self._turns = [0] * 8
-        self._seen: set[int] = set()
+        self._acted: dict[int, float] = {}
         self._confirmed = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -101,9 +102,10 @@ class ModbusPlc:
                 continue
             self._turns[slot] = words[9]
             seq = (words[0] << 16) | words[1]
-            result = 2 if seq in self._seen else self.refuse if self.in_use else 6
+            known = time.monotonic() - self._acted.get(seq, -1e9) < self.remember_s
+            result = 2 if known else self.refuse if self.in_use else 6
             if result == 1:
-                self._seen.add(seq)
+                self._acted[seq] = time.monotonic()
                 self.fired.append((seq, words[3], self.count))
             if self.answers:
                 memory[300 + 2 * slot : 302 + 2 * slot] = [seq & 0xFFFF, result]

@@ -108,6 +108,23 @@ def test_a_plc_that_answers_around_the_end_of_the_ring_is_heard_in_order(sorter,
     assert [ack["seq"] for ack in sorter.acks] == list(range(1, 12))
 
 
+@pytest.mark.parametrize("echo_ms", [20_000])
+def test_an_answer_to_the_boot_before_is_none_to_the_same_number_of_this_one(sorter, plc, gateway):
+    plc.remember_s = 0.0  # the boot before is long ago
+    for seq in range(1, 9):
+        sorter.decide(seq, late_s=60)
+    real.wait_until(lambda: len(sorter.acks) == 8, timeout_s=20, what="a full round of the ring")
+    plc.running = False  # a long cycle
+    sorter.decide(1, boot_id="B2", late_s=60)
+    real.wait_until(lambda: plc.memory[119] == 2, timeout_s=20, what="the second slot, as the first still shows a 1")
+    beats = plc.memory[180]
+    real.wait_until(lambda: plc.memory[180] >= beats + 3, timeout_s=20, what="the gateway has read on")
+    assert len(sorter.acks) == 8
+    plc.running = True
+    assert answered(sorter, 1, 2) == ["ACCEPTED", "ACCEPTED"]
+    assert [seq for seq, _, _ in plc.fired] == [1, 2, 3, 4, 5, 6, 7, 8, 1]
+
+
 def test_a_silent_sorter_puts_the_plc_on_its_default_within_a_second_and_a_half(sorter, plc, gateway):
     began = time.monotonic()
     sorter.alive = False

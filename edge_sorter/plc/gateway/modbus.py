@@ -90,6 +90,7 @@ class ModbusGateway:
         self._lane_of = {number: lane for lane, number in config.lanes.items()}
         self._slots: list[_Pending | None] = [None] * registers.SLOTS
         self._turns: list[int] | None = None
+        self._echoed_low: list[int | None] = [None] * registers.SLOTS
         self._next_slot = 0
         self._waiting: deque[DecisionMessage] = deque()
         self._recent: OrderedDict[int, DecisionMessage] = OrderedDict()
@@ -161,6 +162,7 @@ class ModbusGateway:
         self._count = block.count
         if self._turns is None:
             self._turns = self._plc.read_turns()
+        self._echoed_low = [None if echo is None else echo[0] for echo in block.echoes]
         echoed: list[tuple[_Pending, AckResult]] = []
         for slot, echo in enumerate(block.echoes):
             pending = self._slots[slot]
@@ -280,9 +282,10 @@ class ModbusGateway:
             if is_late(message, now=self._clock.wall(now_ns), count=self._count):
                 self._acknowledge(message, AckResult.LATE)
                 continue
-            while self._slots[self._next_slot] is not None:
-                self._next_slot = (self._next_slot + 1) % registers.SLOTS
-            slot = self._next_slot
+            slot = self._free_slot(message)
+            if slot is None:
+                self._waiting.appendleft(message)
+                return
             content = registers.Slot(
                 seq=message.seq,
                 plc_index=message.plc_index or 0,
@@ -302,6 +305,17 @@ class ModbusGateway:
             self._recent.move_to_end(message.seq & 0xFFFF)
             if len(self._recent) > REMEMBERED:
                 self._recent.popitem(last=False)
+
+    def _free_slot(self, message: DecisionMessage) -> int | None:
+        """Return the next free slot whose answer cannot be taken for this decision's.
+
+        A sorter that starts anew counts from 1 again, and the PLC's answer to the 1 before may still stand there.
+        """
+        for step in range(registers.SLOTS):
+            slot = (self._next_slot + step) % registers.SLOTS
+            if self._slots[slot] is None and self._echoed_low[slot] != message.seq & 0xFFFF:
+                return slot
+        return None
 
     def _give_up_slots(self) -> None:
         limit_ns = self._clock.now_ns() - round(self._config.echo_ms * 1e6)
