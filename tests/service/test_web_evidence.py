@@ -115,7 +115,9 @@ def test_the_why_shows_the_clip_and_keeps_more(root, tmp_path, token_file, open_
         wait_until(lambda: any(store.glob("*.json")), timeout_s=120, what="a first exception is kept")
         uid = Store(store).entries()[-1].parcel.rpartition("-")[0]
         page = open_page(url, expected=("403", "ERR_CONNECTION", "WebSocket"))
-        page.locator(f".decision[data-uid='{uid}']").first.click(timeout=PATIENCE_MS)
+        card = page.locator(f".decision[data-uid='{uid}']").first
+        card.wait_for(timeout=PATIENCE_MS)
+        card.evaluate("node => node.click()")  # not where the mouse is: the list moves on under it
         page.wait_for_selector("#why-evidence video")
         page.wait_for_function("() => document.querySelector('#why-evidence video').readyState >= 2")
         assert page.evaluate("document.querySelector('#why-evidence video').videoWidth") == 640
