@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import mosquitto as real
 import pytest
+from made_decision import BOOT_ID, made_decision
 from plc_side import PlcSide
 
 from edge_sorter.clock import SystemClock
 from edge_sorter.config import LineSection, PlcSection
 from edge_sorter.plc.link import MqttLink
 from edge_sorter.plc.topics import Topics
-from edge_sorter.types import Action, BeltPosition, Code, Reason, SortDecision
-
-BOOT_ID = "01JD5Z8Q3M"
+from edge_sorter.types import SortDecision
 
 
 @pytest.fixture
@@ -32,29 +29,7 @@ def make_decision(clock):
     """Returns a function (seq, **changes) -> SortDecision with 2 s left."""
 
     def make(seq: int = 1, *, left_s: float = 2.0, **changes) -> SortDecision:
-        now_ns = clock.now_ns()
-        decision = SortDecision(
-            parcel_uid=f"{BOOT_ID}-{seq:07d}",
-            seq=seq,
-            rev=0,
-            lane="L12",
-            alternates=("L13", "OVF"),
-            action=Action.DIVERT,
-            reason=Reason.PLAN_MATCH,
-            rule="pc-DE-70-72",
-            plan="hub#a91f",
-            track_id=seq,
-            class_name="carton",
-            confidence=0.97,
-            size_mm=(418.04, 300.0),
-            codes=(Code("Code128", "00340123450000000017", 5),),
-            flags=(),
-            position=BeltPosition("SPEED", 9182.31, 9600.5, -42.0, (640.0, 360.25)),
-            crossed_ns=now_ns - 30_000_000,
-            captured_ns=now_ns - 20_000_000,
-            deadline_ns=now_ns + round(left_s * 1e9),
-        )
-        return replace(decision, **changes)
+        return made_decision(seq, now_ns=clock.now_ns(), left_s=left_s, **changes)
 
     return make
 

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from made_decision import BOOT_ID, made_decision
 from mosquitto import Mosquitto, wait_until
 from plc_side import PlcSide
 from whole_line import WholeLine
@@ -26,36 +27,16 @@ from edge_sorter.clock import Clock, SystemClock
 from edge_sorter.config import LineSection, PlcSection
 from edge_sorter.plc.link import MqttLink
 from edge_sorter.plc.topics import Topics
-from edge_sorter.types import Action, BeltPosition, Code, Reason, SortDecision
+from edge_sorter.types import BeltPosition, SortDecision
 
 ROOT = Path(__file__).resolve().parents[2]
-BOOT, PER_S = "01JD5Z8Q3M", 50
+PER_S = 50
 
 
 def decision(seq: int, clock: Clock) -> SortDecision:
-    """Return one of usual size, with 0.7 s left."""
-    now_ns = clock.now_ns()
-    return SortDecision(
-        parcel_uid=f"{BOOT}-{seq:07d}",
-        seq=seq,
-        rev=0,
-        lane="L12",
-        alternates=("L13", "OVF"),
-        action=Action.DIVERT,
-        reason=Reason.PLAN_MATCH,
-        rule="pc-DE-70-72",
-        plan="hub#a91f",
-        track_id=seq,
-        class_name="carton",
-        confidence=0.97,
-        size_mm=(418.0, 300.0),
-        codes=(Code("Code128", "00340123450000000017", 5),),
-        flags=(),
-        position=BeltPosition("ENC1", 9182.3, 9600.5, -42.0, (640.0, 360.25), 18364, 19201),
-        crossed_ns=now_ns - 30_000_000,
-        captured_ns=now_ns - 20_000_000,
-        deadline_ns=now_ns + 700_000_000,
-    )
+    """Return one with an encoder's counts and 0.7 s left."""
+    counted = BeltPosition("ENC1", 9182.3, 9600.5, -42.0, (640.0, 360.25), 18364, 19201)
+    return made_decision(seq, now_ns=clock.now_ns(), left_s=0.7, position=counted)
 
 
 def show(what: str, values_ms: Sequence[float]) -> None:
@@ -78,7 +59,7 @@ def measure_link(folder: Path, *, minutes: float) -> None:
     broker_ms: list[float] = []
     with (
         PlcSide(broker.port, topics.prefix) as plc,
-        MqttLink(section, topics=topics, clock=clock, boot_id=BOOT) as link,
+        MqttLink(section, topics=topics, clock=clock, boot_id=BOOT_ID) as link,
     ):
         link.state("RUNNING", cause="measuring")
 
@@ -121,7 +102,7 @@ def measure_broker_loss(folder: Path, *, times: int) -> None:
     section = PlcSection(port=broker.port, gateway="required")
     with (
         PlcSide(broker.port, topics.prefix) as plc,
-        MqttLink(section, topics=topics, clock=clock, boot_id=BOOT) as link,
+        MqttLink(section, topics=topics, clock=clock, boot_id=BOOT_ID) as link,
     ):
         link.state("RUNNING", cause="measuring")
         for _ in range(times):

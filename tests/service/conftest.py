@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from mosquitto import free_port
+from mosquitto import INSTALLED, Mosquitto, free_port
 from page_line import TOKEN, line_with_page
 
 from edge_sorter.config import ServiceSection
@@ -22,6 +22,16 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A running broker that keeps what a plant's keeps."""
+    if not INSTALLED:
+        pytest.skip("mosquitto is not installed (apt-get install mosquitto mosquitto-clients)")
+    running = Mosquitto(tmp_path, persistence=True).start()
+    yield running
+    running.stop()
 
 
 # Both only live as long as the file that uses them: a line that went on playing would meet the faults that other tests

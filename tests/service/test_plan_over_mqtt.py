@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 import mosquitto as real
+import own_line
 import pytest
-import yaml
 
 from edge_sorter.config import load_config
 from edge_sorter.plc.topics import Topics
@@ -19,28 +19,12 @@ PATIENCE_S = 120.0
 
 
 @pytest.fixture
-def broker(tmp_path):
-    if not real.INSTALLED:
-        pytest.skip("mosquitto is not installed (apt-get install mosquitto mosquitto-clients)")
-    running = real.Mosquitto(tmp_path, persistence=True).start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
 def config_path(root, tmp_path, broker):
     """The demo line on our own broker, with twenty metres from the decision line to its lanes."""
-    demo = root / "configs/demo"
-    config = yaml.safe_load((demo / "line.yaml").read_text(encoding="utf-8"))
-    config["video"]["source"] = str(demo / "demo.mp4")
-    config["detect"]["model"] = str(demo / config["detect"]["model"])
-    config["belt"]["calibration"] = str(demo / config["belt"]["calibration"])
-    config["belt"]["encoder"]["source"] = str(demo / "demo.encoder.csv")
-    config["sort"] = {"plan": str(demo / "plan.yaml"), "timing": {"divert_mm": 20_000}}
-    config["plc"] = {"host": broker.host, "port": broker.port}
-    path = tmp_path / "line.yaml"
-    path.write_text(yaml.safe_dump(config), encoding="utf-8")
-    return path
+    values = own_line.demo_values(root)
+    values["sort"] = {"plan": values["sort"]["plan"], "timing": {"divert_mm": 20_000}}
+    values["plc"] = {"host": broker.host, "port": broker.port}
+    return own_line.write(tmp_path, values)
 
 
 def say(broker, topic, payload, *, retain=False):

@@ -22,15 +22,6 @@ PATIENCE_S = 150.0
 
 
 @pytest.fixture
-def broker(tmp_path):
-    if not real.INSTALLED:
-        pytest.skip("mosquitto is not installed (apt-get install mosquitto mosquitto-clients)")
-    running = real.Mosquitto(tmp_path, persistence=True).start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
 def values(root: Path, tmp_path: Path, broker: real.Mosquitto) -> dict:
     """The demo line with its own folder of models; a parcel needs more looks than any gets: LOW_CONF."""
     (tmp_path / "weights").mkdir()
