@@ -9,6 +9,7 @@ It shares no code with the link.
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -115,6 +116,7 @@ class PlcSide:
     def _connect(self) -> Client:
         client = Client(CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=MQTTProtocolVersion.MQTTv5)
         client.reconnect_delay_set(1, 1)
+        client.on_socket_open = _at_once
         client.on_connect = self._connected
         client.on_message = self._heard
         subscribed = threading.Event()
@@ -222,3 +224,8 @@ class PlcSide:
 
 def _utc(timestamp: str) -> datetime:
     return datetime.fromisoformat(timestamp.replace("Z", "+00:00"))
+
+
+def _at_once(_client: Client, _userdata: object, sock: socket.socket) -> None:
+    """Send what there is: TCP would hold an answer back while the acknowledgement of the message before is under way."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
