@@ -227,5 +227,5 @@ def _utc(timestamp: str) -> datetime:
 
 
 def _at_once(_client: Client, _userdata: object, sock: socket.socket) -> None:
-    """Send what there is: TCP would hold an answer back while the acknowledgement of the message before is under way."""
+    """Send what there is: TCP would hold an answer back until the message before is acknowledged."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
