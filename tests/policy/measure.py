@@ -1,23 +1,27 @@
-"""Measures what the link promises, with a real broker and the PLC side of the tests; nothing is asserted.
+"""Measures what the link promises, with a real broker and the PLC side of the tests.
 
     export PYTHONPATH=.:tests
     python tests/policy/measure.py link --minutes 10       # 50 decisions a second: times to both acknowledgements
     python tests/policy/measure.py broker-loss --times 20  # broker killed: when does the PLC use its default lane
     python tests/policy/measure.py restart --times 5       # whole program killed: when does it decide again
+    python tests/policy/measure.py kills --times 200       # whole program killed at random moments, starting included
 
-Run it on a quiet machine from the checkout; `restart` needs OpenVINO and some seconds a time.
+Run it on a quiet machine from the checkout; `restart` and `kills` need OpenVINO and some seconds a time. `link` and
+`kills` end with exit code 1 where a promise was broken.
 """
 
 from __future__ import annotations
 
 import argparse
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from kills import kill_at_random
 from made_decision import BOOT_ID, made_decision
 from mosquitto import Mosquitto, wait_until
 from plc_side import PlcSide
@@ -51,8 +55,8 @@ def show(what: str, values_ms: Sequence[float]) -> None:
     print(f"{what}: {', '.join(marks)}, max {ordered[-1]:.2f} ms, n {len(ordered)}")
 
 
-def measure_link(folder: Path, *, minutes: float) -> None:
-    """Send decisions at a steady rate and time the broker's and the PLC's acknowledgement of each."""
+def measure_link(folder: Path, *, minutes: float) -> bool:
+    """Send decisions at a steady rate, time both acknowledgements; tells whether each was acted on once, in time."""
     clock, topics, results = SystemClock(), Topics(LineSection()), Counter[str]()
     broker = Mosquitto(folder).start()
     section = PlcSection(port=broker.port, gateway="required", outbox={"path": folder / "outbox.sqlite"})
@@ -84,7 +88,9 @@ def measure_link(folder: Path, *, minutes: float) -> None:
         show(
             "publish to the PLC's acknowledgement", [_between_ms(record) for record in plc.records if "t_ack" in record]
         )
+        kept = len(plc.acted) == made == results["SENT"] and plc.acted_late == 0 and set(plc.actions.values()) == {1}
     broker.stop()
+    return kept and made / took_s > 0.98 * PER_S
 
 
 def _between_ms(record: dict) -> float:
@@ -151,17 +157,22 @@ def measure_restart(folder: Path, *, times: int) -> None:
 def main() -> None:
     """Measure one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("link", "broker-loss", "restart"))
+    parser.add_argument("what", choices=("link", "broker-loss", "restart", "kills"))
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--times", type=int, default=20)
     given = parser.parse_args()
+    kept = True
     with tempfile.TemporaryDirectory() as folder:
         if given.what == "link":
-            measure_link(Path(folder), minutes=given.minutes)
+            kept = measure_link(Path(folder), minutes=given.minutes)
+        elif given.what == "kills":
+            kept = kill_at_random(ROOT, Path(folder), times=given.times)
         elif given.what == "broker-loss":
             measure_broker_loss(Path(folder), times=given.times)
         else:
             measure_restart(Path(folder), times=given.times)
+    print("kept" if kept else "BROKEN")
+    sys.exit(not kept)
 
 
 if __name__ == "__main__":

@@ -84,14 +84,18 @@ class Lanes:
 class WholeLine:
     """Camera, program and PLC side."""
 
-    def __init__(self, root: Path, folder: Path, broker: Mosquitto) -> None:
+    def __init__(
+        self, root: Path, folder: Path, broker: Mosquitto, *, at_start: str = "sort", outbox: Path | None = None
+    ) -> None:
         self._root, self._camera_port = root, free_port()
         values = demo_values(root, broker)
         values["video"] = {"source": f"http://127.0.0.1:{self._camera_port}/", "reconnect_s": [0.1, 0.5]}
         values["detect"]["engine"] = "openvino"
         values["sort"]["lane_states"] = {"source": "plc", "ttl_s": 4}
-        values["sort"]["at_start"] = "sort"
+        values["sort"]["at_start"] = at_start
         values["plc"]["confirms"] = "required"
+        if outbox is not None:
+            values["plc"]["outbox"] = {"path": str(outbox)}
         self._config = folder / "line.yaml"
         self._config.write_text(yaml.safe_dump(values))
         self._log = (folder / "log.txt").open("w")
