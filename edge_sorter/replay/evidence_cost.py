@@ -2,54 +2,76 @@
 
 Plays the demo line with evidence and without, in turns; every parcel is made an exception (it would need more looks
 than any gets), so with evidence a clip is written all the time: the worst case. Prints the latency from capture to
-publish of both sides, and the CPU share of the keeper's thread.
+publish of both sides, the processor time on the decision loop and on the keeper's thread, and whether evidence delays
+anything; exit code 1 when it does.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 import yaml
-from rich.console import Console
 
-from edge_sorter.clock import FileClock, SystemClock
-from edge_sorter.config import ServiceSection
+from edge_sorter.clock import FileClock
+from edge_sorter.replay.cost import (
+    MOST_LATER_MS,
+    SIDES,
+    CostWatch,
+    OnTheLoop,
+    Side,
+    Verdict,
+    delays_nothing,
+    on_a_free_machine,
+    p99_difference,
+    playing,
+    summary,
+    tell,
+    threads_cpu_s,
+)
 from edge_sorter.replay.demo import DEMO
-from edge_sorter.replay.page_cost import ADDRESS, SETTLE_S, Stopwatch, p99_difference, summary
-from edge_sorter.replay.showcase import run_showcase
+from edge_sorter.service.evidence import Evidence
 
 THREAD = "evidence"
 
 
-def measure(*, rounds: int, seconds: float) -> dict[str, object]:
-    """Play the line `rounds` times on each side, for so many seconds each."""
-    clock = FileClock()
-    watch = Stopwatch(clock)
-    cpu: list[float] = []
+def measure(*, rounds: int, seconds: float) -> tuple[dict[str, object], dict[str, Verdict]]:
+    """Play the line `rounds` times on each side, for so many seconds each; return figures and promises."""
+    watch = CostWatch(FileClock())
+    keeper: list[float] = []
+    loop: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        paths = {side: _config(Path(folder), side) for side in ("without", "with")}
+        paths = {side: _config(Path(folder), side) for side in SIDES}
         for _ in range(rounds):
-            for side, path in paths.items():
-                cpu += _play(path, watch, side, seconds=seconds)
+            for side in SIDES:
+                loads: list[OnTheLoop] = []
+                with playing(watch, loads=loads, config_path=paths[side]):
+                    ours = [load for load in loads if isinstance(load.inner, Evidence)]
+                    before = threads_cpu_s((THREAD,)), sum(load.spent_ns for load in ours)
+                    watch.note(side, seconds)
+                    after = threads_cpu_s((THREAD,)), sum(load.spent_ns for load in ours)
+                if side == "with":
+                    keeper.append(round(100 * (after[0] - before[0]) / seconds, 1))
+                    loop.append(round((after[1] - before[1]) / 1e3 / max(1, len(watch.latency_ms[side][-1])), 1))
         clips = len(list((Path(folder) / "evidence").glob("*.mp4")))
-    return {
+    difference = p99_difference(watch)
+    without, with_it = (summary(watch, side, seconds=seconds) for side in SIDES)
+    figures = {
         "rounds": rounds,
         "clips_written": clips,
-        "keeper_cpu_percent": [round(100 * share, 1) for share in cpu],
-        "without": summary(watch, "without", seconds=seconds),
-        "with": summary(watch, "with", seconds=seconds),
-        "p99_difference_ms_95": p99_difference(watch),
+        "keeper_cpu_percent": keeper,
+        "on_the_loop_us_a_frame": loop,
+        "without": without,
+        "with": with_it,
+        "p99_difference_ms_95": difference,
     }
+    promises = {f"evidence adds at most {MOST_LATER_MS:g} ms to p99": delays_nothing(difference)}
+    return figures, on_a_free_machine(promises, without, with_it)
 
 
-def _config(folder: Path, side: str) -> Path:
+def _config(folder: Path, side: Side) -> Path:
     values = yaml.safe_load((DEMO / "line.yaml").read_text(encoding="utf-8"))
     for section, key in (("video", "source"), ("detect", "model"), ("belt", "calibration"), ("sort", "plan")):
         values[section][key] = str((DEMO / values[section][key]).resolve())
@@ -62,52 +84,13 @@ def _config(folder: Path, side: str) -> Path:
     return path
 
 
-def _play(path: Path, watch: Stopwatch, side: str, *, seconds: float) -> list[float]:
-    """Play one side of a round; return what share of a core the keeper used, where there is one."""
-    done = threading.Event()
-    watch.started.clear()
-    service = ServiceSection(http=ADDRESS)
-    line = threading.Thread(
-        target=lambda: run_showcase(
-            Console(file=io.StringIO()),
-            service=service,
-            stopped=done.is_set,
-            clock=watch.clock,
-            observers=(watch,),
-            config_path=path,
-        ),
-        name="line",
-    )
-    line.start()
-    try:
-        if not watch.started.wait(120):
-            raise RuntimeError("the demo line did not start within two minutes")
-        time.sleep(SETTLE_S)
-        before = _cpu_s()
-        watch.begin(side)
-        time.sleep(seconds)
-        watch.side = None
-        return [(_cpu_s() - before) / seconds] if side == "with" else []
-    finally:
-        done.set()
-        line.join(60)
-
-
-def _cpu_s() -> float:
-    threads = [t for t in threading.enumerate() if t.name == THREAD and t.ident is not None]
-    return sum(time.clock_gettime(time.pthread_getcpuclockid(t.ident)) for t in threads if t.ident is not None)
-
-
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description="What evidence of exceptions costs the line.")
     parser.add_argument("--rounds", type=int, default=6, help="how often each side is played")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each side of a round")
     wanted = parser.parse_args()
-    began = SystemClock()
-    result = measure(rounds=wanted.rounds, seconds=wanted.seconds)
-    at = began.wall(began.now_ns())
-    sys.stdout.write(json.dumps({"at": f"{at:%Y-%m-%d %H:%M} UTC", **result}, indent=2) + "\n")
+    sys.exit(tell(*measure(rounds=wanted.rounds, seconds=wanted.seconds)))
 
 
 if __name__ == "__main__":

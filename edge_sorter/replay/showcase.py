@@ -73,6 +73,7 @@ def run_showcase(
     clock: FileClock | None = None,
     observers: tuple[Observer, ...] = (),
     own_broker: bool = True,
+    looking_on: Callable[[Observer], Observer] = lambda observer: observer,
 ) -> RunCounts:
     """Play a clip until `stopped()`, with the page.
 
@@ -85,6 +86,7 @@ def run_showcase(
         clock: For observers that want to know the time of the line.
         observers: Look on as well.
         own_broker: Bring a broker along in this process; else the configuration's is used.
+        looking_on: Given the observer of page and of evidence, returns what is called in its place: to time it.
 
     Raises:
         EdgeSorterError: Anything that keeps it from running, such as an address in use.
@@ -103,14 +105,14 @@ def run_showcase(
         evidence = open_evidence(config.evidence, status, clock, line="demo")
         if evidence is not None:
             page.keep(stack.enter_context(evidence))
-            observers = (evidence, *observers)
+            observers = (looking_on(evidence), *observers)
         return _play(
             config,
             stack,
             clock,
             status=status,
             page=page,
-            observers=(status, page.witness, *observers),
+            observers=(status, looking_on(page.witness), *observers),
             stopped=stopped,
         )
 
