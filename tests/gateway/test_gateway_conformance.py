@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from edge_sorter.clock import SystemClock
 from edge_sorter.errors import PlcError
 from edge_sorter.plc.gateway.commands import app
-from edge_sorter.plc.gateway.conformance import CHECKS, examine
+from edge_sorter.plc.gateway.conformance import examine
+from edge_sorter.plc.gateway.examination import CHECKS
 
 pytestmark = [
     pytest.mark.broker,
@@ -88,7 +89,7 @@ def test_a_careless_gateway_is_told_which_rules_it_breaks(broker, gateway_config
 
 
 def test_no_gateway_there_is_one_finding(gateway_config, monkeypatch):
-    monkeypatch.setattr("edge_sorter.plc.gateway.conformance.FIRST_CONTACT_S", 1.0)
+    monkeypatch.setattr("edge_sorter.plc.gateway.examination.FIRST_CONTACT_S", 1.0)
     findings = examine(gateway_config, lane="L02", clock=SystemClock())
     assert [(finding.verdict, finding.seen) for finding in findings] == [("fail", "no heartbeat within 1 s")]
 

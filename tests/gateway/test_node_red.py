@@ -13,7 +13,8 @@ import pytest
 from hand_sorter import P, stamp
 
 from edge_sorter.clock import SystemClock
-from edge_sorter.plc.gateway.conformance import CHECKS, examine
+from edge_sorter.plc.gateway.conformance import examine
+from edge_sorter.plc.gateway.examination import CHECKS
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy/node-red"
 NODE_RED = os.environ.get("EDGE_SORTER_NODE_RED")
