@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -100,6 +101,23 @@ def test_the_flow_holds_the_code_of_its_functions():
     assert functions == {file.stem for file in (FOLDER / "functions").glob("*.js")}
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed (apt-get install nodejs)")
+def test_its_sockets_wait_for_nothing():
+    code = """
+        const net = require("net"), set = [], real = net.Socket.prototype.setNoDelay;
+        net.Socket.prototype.setNoDelay = function (on) { set.push(on); return real.call(this, on); };
+        require(process.argv[1]);
+        const server = net.createServer(one => one.end()).listen(0, "127.0.0.1", () => {
+            net.createConnection(server.address().port, "127.0.0.1").on("close", () => {
+                console.log(JSON.stringify(set)); server.close();
+            }).resume();
+        });"""
+    shown = subprocess.run(
+        ["node", "-e", code, str(FOLDER / "settings.js")], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert json.loads(shown.stdout) == [True]
+
+
 class TestWithNodeRed:
     pytestmark = needs_node_red
 
@@ -177,6 +195,7 @@ class TestWithNodeRed:
         assert [seq for seq, _, _ in plc.fired] == [6]
 
     def test_the_flow_goes_on_after_a_restart_of_node_red(self, in_use, sorter, plc):
+        plc.remember_s = 600.0  # Node-RED may take long to start
         first = sorter.decide(1, late_s=600.0)
         assert answered(sorter, 1) == ["ACCEPTED"]
         in_use.stop()
