@@ -115,8 +115,6 @@ def test_row_19_the_host_in_time_late_and_silent(broker, config) -> None:
         wait_for("a wrong check digit", rev=0, reason="CHECK_FAIL", lane="NR")
         assert BAD_CHECK_DIGIT not in {question["code"] for question in plc.asked}
 
-        asked = [question["code"] for question in plc.asked]
-        assert len(asked) == len(set(asked)), "once each"
         assert plc.acted[alone["parcel_uid"]] in ("NR", "L02"), "L02: the host spoke before its point of no return"
         assert plc.acted_late == 0
         assert set(plc.actions.values()) == {1}
