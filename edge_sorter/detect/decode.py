@@ -5,6 +5,7 @@ Contract: every decoder takes the raw outputs of one picture and returns `Boxes`
 
 Every decoder ends in class-agnostic suppression, because one parcel is one box: YOLO11 and YOLOv8 heads need it as
 their non-maximum suppression; a one-to-one head (YOLO26) rarely marks a parcel twice, and then mostly as two classes.
+Of oriented boxes the upright hull goes on to the tracker; their corners stay beside it for those who measure.
 """
 
 from __future__ import annotations
@@ -28,15 +29,20 @@ SCORE_TOLERANCE = 1e-3
 
 
 class Boxes(NamedTuple):
-    """Columns of equal length n: xyxy float32 (n, 4) in input pixels, confidence float32 (n,), class_id int64 (n,)."""
+    """Columns of equal length n: xyxy float32 (n, 4) in input pixels, confidence float32 (n,), class_id int64 (n,).
+
+    Oriented boxes also have their `corners`, float32 (n, 4, 2), in order around each; `xyxy` is then their hull.
+    """
 
     xyxy: FloatArray
     confidence: FloatArray
     class_id: IntArray
+    corners: FloatArray | None = None
 
     def take(self, rows: IntArray) -> Boxes:
         """Return these rows in this order."""
-        return Boxes(self.xyxy[rows], self.confidence[rows], self.class_id[rows])
+        corners = None if self.corners is None else self.corners[rows]
+        return Boxes(self.xyxy[rows], self.confidence[rows], self.class_id[rows], corners)
 
 
 class Grid(NamedTuple):
@@ -67,14 +73,49 @@ def yolo26_ltrb(boxes: Tensor, scores: Tensor, *, classes: int, grid: Grid, thre
         grid: Centres of the n predictions.
         threshold: Lowest confidence to return.
     """
-    _require_shape("boxes", boxes, (1, 4, len(grid.strides_px)))
-    _require_shape("scores", scores, (1, classes, len(grid.strides_px)))
+    found = _at_cells(boxes, scores, classes=classes, grid=grid, threshold=threshold, limit=MAX_BOXES)
+    return suppress(found, iou=SAME_PARCEL_IOU)
+
+
+def yolo11_ltrb(boxes: Tensor, scores: Tensor, *, classes: int, grid: Grid, threshold: float, iou: float) -> Boxes:
+    """Decode a YOLO11 or YOLOv8 head cut before its suppression: distances and probabilities as in `yolo26_ltrb`.
+
+    Args:
+        boxes: (1, 4, n) distances, the bins of each side already summed up to one number in the network.
+        scores: (1, classes, n) probabilities.
+        classes: How many classes the model knows.
+        grid: Centres of the n predictions.
+        threshold: Lowest confidence to return.
+        iou: Overlap above which the less confident of two boxes is dropped, whatever their classes.
+    """
+    return suppress(_at_cells(boxes, scores, classes=classes, grid=grid, threshold=threshold), iou=iou)
+
+
+def yolo26_obb(boxes: Tensor, scores: Tensor, angles: Tensor, *, classes: int, grid: Grid, threshold: float) -> Boxes:
+    """Decode a one-to-one head of oriented boxes whose top-k was left out of the network.
+
+    Args:
+        boxes: (1, 4, n) distances from the grid centre to the sides, in strides, along the turned axes.
+        scores: (1, classes, n) probabilities.
+        angles: (1, 1, n) turn of those axes in radians, from x towards y.
+        classes: How many classes the model knows.
+        grid: Centres of the n predictions.
+        threshold: Lowest confidence to return.
+    """
+    cells = len(grid.strides_px)
+    _require_shape("boxes", boxes, (1, 4, cells))
+    _require_shape("scores", scores, (1, classes, cells))
+    _require_shape("angles", angles, (1, 1, cells))
     _require_finite("boxes", boxes)
+    _require_finite("angles", angles)
     rows, confidence, class_id = _best_class(scores[0], threshold=threshold, limit=MAX_BOXES)
-    distances = boxes[0][:, rows] * grid.strides_px[rows]
-    centers = grid.centers_px[:, rows]
-    xyxy = np.concatenate((centers - distances[:2], centers + distances[2:])).T
-    return suppress(Boxes(xyxy, confidence, class_id), iou=SAME_PARCEL_IOU)
+    left, top, right, bottom = boxes[0][:, rows] * grid.strides_px[rows]
+    cos, sin = np.cos(angles[0, 0, rows]), np.sin(angles[0, 0, rows])
+    along, across = np.stack((-left, right, right, -left)), np.stack((-top, -top, bottom, bottom))
+    offsets = np.stack((along * cos - across * sin, along * sin + across * cos))  # (2, 4, n)
+    corners = (offsets + grid.centers_px[:, None, rows]).transpose(2, 1, 0)
+    hulls = np.concatenate((corners.min(axis=1), corners.max(axis=1)), axis=1)
+    return suppress(Boxes(hulls, confidence, class_id, corners), iou=SAME_PARCEL_IOU)
 
 
 def yolo26_e2e(output: Tensor, *, classes: int, threshold: float) -> Boxes:
@@ -118,7 +159,9 @@ def suppress(boxes: Boxes, *, iou: float) -> Boxes:
 
     Greedy non-maximum suppression; `boxes` must be sorted, best first, and the result is too.
     """
-    if len(boxes.xyxy) > 1:
+    if len(boxes.xyxy) > 1 and boxes.corners is not None:
+        boxes = boxes.take(_apart(boxes.corners, boxes.xyxy, iou=iou))
+    elif len(boxes.xyxy) > 1:
         xywh = boxes.xyxy.astype(np.float64)
         xywh[:, 2:] -= xywh[:, :2]
         # OpenCV drops scores that do not exceed its own threshold; rank instead of score keeps order and all rows.
@@ -126,6 +169,38 @@ def suppress(boxes: Boxes, *, iou: float) -> Boxes:
         kept = cv2.dnn.NMSBoxes(xywh.tolist(), rank.tolist(), 0.0, iou)
         boxes = boxes.take(np.asarray(kept, np.int64).reshape(-1)[:MAX_BOXES])
     return boxes
+
+
+def _apart(corners: FloatArray, hulls: FloatArray, *, iou: float) -> IntArray:
+    """Return the rows of oriented boxes that no better one overlaps by more than `iou`.
+
+    Not OpenCV's own suppression of rotated boxes: that one takes a box inside another, however small, for the same.
+    """
+    areas = [cv2.contourArea(box) for box in corners]
+    kept: list[int] = []
+    for row in range(len(corners)):
+        near = np.asarray(kept, np.int64)
+        meets = (hulls[near, :2] < hulls[row, 2:]).all(axis=1) & (hulls[near, 2:] > hulls[row, :2]).all(axis=1)
+        for other in near[meets]:
+            shared, _ = cv2.intersectConvexConvex(corners[row], corners[other])
+            if shared > iou * (areas[row] + areas[other] - shared):
+                break
+        else:
+            kept.append(row)
+    return np.asarray(kept, np.int64)
+
+
+def _at_cells(
+    boxes: Tensor, scores: Tensor, *, classes: int, grid: Grid, threshold: float, limit: int = MAX_CANDIDATES
+) -> Boxes:
+    """Return the upright boxes that distances from grid centres make, best first."""
+    _require_shape("boxes", boxes, (1, 4, len(grid.strides_px)))
+    _require_shape("scores", scores, (1, classes, len(grid.strides_px)))
+    _require_finite("boxes", boxes)
+    rows, confidence, class_id = _best_class(scores[0], threshold=threshold, limit=limit)
+    distances = boxes[0][:, rows] * grid.strides_px[rows]
+    centers = grid.centers_px[:, rows]
+    return Boxes(np.concatenate((centers - distances[:2], centers + distances[2:])).T, confidence, class_id)
 
 
 def _best_class(scores: Tensor, *, threshold: float, limit: int) -> tuple[IntArray, FloatArray, IntArray]:

@@ -161,6 +161,15 @@ def _decoder(section: DetectSection, manifest: Manifest, input_size_px: tuple[in
     if manifest.decode == "yolo26_e2e":
         return lambda tensors: decode.yolo26_e2e(single(tensors), classes=classes, threshold=threshold)
     boxes, scores, grid = _output(outputs.boxes), _output(outputs.scores), decode.Grid.of(input_size_px)
+    if manifest.decode == "yolo11_ltrb":
+        return lambda tensors: decode.yolo11_ltrb(
+            boxes(tensors), scores(tensors), classes=classes, grid=grid, threshold=threshold, iou=section.iou
+        )
+    if manifest.decode == "yolo26_obb":
+        angles = _output(outputs.angles)
+        return lambda tensors: decode.yolo26_obb(
+            boxes(tensors), scores(tensors), angles(tensors), classes=classes, grid=grid, threshold=threshold
+        )
     return lambda tensors: decode.yolo26_ltrb(
         boxes(tensors), scores(tensors), classes=classes, grid=grid, threshold=threshold
     )

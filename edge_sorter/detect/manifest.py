@@ -15,7 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from edge_sorter.errors import ModelError
 
 Name = Annotated[str, Field(min_length=1)]
-Decode = Literal["yolo26_ltrb", "yolo26_e2e", "yolo11"]
+Decode = Literal["yolo26_ltrb", "yolo26_obb", "yolo26_e2e", "yolo11_ltrb", "yolo11"]
+OUTPUTS: dict[str, tuple[str, ...]] = {
+    "yolo26_ltrb": ("boxes", "scores"),
+    "yolo26_obb": ("boxes", "scores", "angles"),
+    "yolo26_e2e": ("output",),
+    "yolo11_ltrb": ("boxes", "scores"),
+    "yolo11": ("output",),
+}
+"""Which output tensors each decoder takes."""
 
 
 class _Part(BaseModel):
@@ -41,15 +49,16 @@ class InputSpec(_Part):
 
 
 class OutputNames(_Part):
-    """Names of the output tensors: `boxes` and `scores`, or the one `output` of single-output decoders."""
+    """Names of the output tensors: `boxes`, `scores` and for oriented boxes `angles`, or the one `output`."""
 
     boxes: Name | None = None
     scores: Name | None = None
+    angles: Name | None = None
     output: Name | None = None
 
     def names(self) -> tuple[str, ...]:
-        """Return the names given, in the order boxes, scores, output."""
-        return tuple(name for name in (self.boxes, self.scores, self.output) if name is not None)
+        """Return the names given, in the order boxes, scores, angles, output."""
+        return tuple(name for name in (self.boxes, self.scores, self.angles, self.output) if name is not None)
 
 
 class Golden(_Part):
@@ -102,8 +111,8 @@ class Manifest(_Part):
 
     @model_validator(mode="after")
     def _outputs_fit_the_decoder(self) -> Manifest:
-        given = {name for name in ("boxes", "scores", "output") if getattr(self.outputs, name) is not None}
-        wanted = {"boxes", "scores"} if self.decode == "yolo26_ltrb" else {"output"}
+        given = {name for name in OutputNames.model_fields if getattr(self.outputs, name) is not None}
+        wanted = set(OUTPUTS[self.decode])
         if given != wanted:
             raise ValueError(f"decode {self.decode} needs outputs {sorted(wanted)}, found {sorted(given)}")
         return self

@@ -1,7 +1,7 @@
 """`python -m edge_sorter.lifecycle`: the commands of a model's life, and two that only this project's own weights need.
 
-`data build` mixed the sets that the shipped weights were trained on (others: `edge-sorter dataset`), `peer` times the
-tool that they are compared with.
+`data build` (`shipped_data.py`) mixed the sets that the shipped weights were trained on; for yours there is
+`edge-sorter dataset`. `peer` times the tool that they are compared with.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def build_data(
     seed: int = 0,
 ) -> None:
     """Mix image sets with different classes into one YOLO data set with a fingerprint."""
-    from edge_sorter.lifecycle import data
+    from edge_sorter.lifecycle import shipped_data
 
-    path = data.build(
+    path = shipped_data.build(
         out,
         sacks_root=sacks,
         packages_root=packages,

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from edge_sorter.atomic import write_text
 from edge_sorter.detect.letterbox import Letterbox
-from edge_sorter.errors import ModelError
+from edge_sorter.errors import DatasetError
 
 FULL_PICTURE = (0.0, 0.0, 1.0, 1.0)
 FEWEST = 300
@@ -52,11 +52,11 @@ def training_pictures(data: Path) -> list[Path]:
         data: `data.yaml` made by `edge-sorter dataset split`, with `train.txt` beside it.
 
     Raises:
-        ModelError: There is no training list.
+        DatasetError: There is no training list.
     """
     listing = data.parent / "train.txt"
     if not listing.is_file():
-        raise ModelError(f"No training list at {listing}. Make a data set: edge-sorter dataset split --help")
+        raise DatasetError(f"No training list at {listing}. Make a data set: edge-sorter dataset split --help")
     lines = listing.read_text(encoding="utf-8").split("\n")
     return [listing.parent / line for line in dict.fromkeys(lines) if line]
 
@@ -65,20 +65,20 @@ def look_at(paths: Sequence[Path]) -> list[Look]:
     """Look at every picture once, in the order of their content hashes; pictures with the same content count once.
 
     Raises:
-        ModelError: One cannot be read.
+        DatasetError: One cannot be read.
     """
     found: dict[str, Look] = {}
     for path in paths:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise ModelError(f"{path} cannot be read: {error.strerror}. Build the data set again.") from None
+            raise DatasetError(f"{path} cannot be read: {error.strerror}. Build the data set again.") from None
         sha256 = hashlib.sha256(content).hexdigest()
         if sha256 in found:
             continue
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_REDUCED_COLOR_4)
         if picture is None:
-            raise ModelError(f"{path} cannot be decoded as an image. Build the data set again.")
+            raise DatasetError(f"{path} cannot be decoded as an image. Build the data set again.")
         small = cv2.resize(picture, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
         luma = int(np.rint(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).mean()))
         found[sha256] = Look(path, sha256, (small // GREY_LEVELS).astype(np.int32).ravel(), luma)
@@ -93,10 +93,10 @@ def choose(looks: Sequence[Look], count: int) -> list[Look]:
         count: How many.
 
     Raises:
-        ModelError: There are not that many different pictures.
+        DatasetError: There are not that many different pictures.
     """
     if len(looks) < count:
-        raise ModelError(
+        raise DatasetError(
             f"{len(looks)} different calibration pictures were given, {count} are wanted. Add pictures of the line; "
             "copies of one picture count once."
         )
@@ -114,12 +114,12 @@ def check(chosen: Sequence[Look], *, reference: Sequence[Look], seen: int) -> No
         seen: In how many of `chosen` the float model finds something.
 
     Raises:
-        ModelError: Too few, too few with parcels in them, or much brighter or darker than in training.
+        DatasetError: Too few, too few with parcels in them, or much brighter or darker than in training.
     """
     if len(chosen) < FEWEST:
-        raise ModelError(f"{len(chosen)} calibration pictures are too few for int8 scales; give at least {FEWEST}.")
+        raise DatasetError(f"{len(chosen)} calibration pictures are too few for int8 scales; give at least {FEWEST}.")
     if seen < SEEN_SHARE * len(chosen):
-        raise ModelError(
+        raise DatasetError(
             f"The float model finds something in {seen} of {len(chosen)} calibration pictures. Scales measured on "
             "empty pictures cut off what parcels need: give pictures with parcels on the belt."
         )
@@ -127,7 +127,7 @@ def check(chosen: Sequence[Look], *, reference: Sequence[Look], seen: int) -> No
         low, high = (int(np.percentile([look.luma for look in reference], part)) for part in (1, 99))
         strange = [look for look in chosen if not low - LUMA_MARGIN <= look.luma <= high + LUMA_MARGIN]
         if len(strange) > STRANGE_SHARE * len(chosen):
-            raise ModelError(
+            raise DatasetError(
                 f"{len(strange)} of {len(chosen)} calibration pictures, {strange[0].path.name} among them, are outside "
                 f"the brightness of the training pictures ({low} to {high} of 255). Light the scene as in training, or "
                 "train on such pictures first."
@@ -140,7 +140,7 @@ def tensors(paths: Sequence[Path], *, size_px: tuple[int, int]) -> list[npt.NDAr
     for path in paths:
         picture = cv2.imread(str(path))
         if picture is None:
-            raise ModelError(f"{path} cannot be decoded as an image. Build the data set again.")
+            raise DatasetError(f"{path} cannot be decoded as an image. Build the data set again.")
         height, width = picture.shape[:2]
         fit = Letterbox(
             image_size_px=(width, height),

@@ -1,11 +1,11 @@
 """Turn a trained checkpoint into the float ONNX file that every engine reads.
 
-Contract: the graph ends before decoding and top-k, with two outputs, `boxes` (1, 4, N) = left, top, right, bottom
-distances in grid units and `scores` (1, classes, N) in 0..1, levels concatenated at strides 8, 16, 32, row by row;
-height and width are dynamic, multiples of 32.
+Contract: the graph ends before decoding and top-k, with the outputs `boxes` (1, 4, N) = left, top, right, bottom
+distances in grid units, `scores` (1, classes, N) in 0..1 and, of oriented boxes, `angles` (1, 1, N) in radians, levels
+concatenated at strides 8, 16, 32, row by row; height and width are dynamic, multiples of 32.
 
 The cut is where it is for int8: boxes in pixels need 16 bits, distances in cells do not, and top-k has no int8 kernel
-anywhere. The head exported is the one-to-one head, so the host needs no NMS.
+anywhere. Of YOLO26 the one-to-one head is exported, so the host needs no NMS; YOLO11 and YOLOv8 have only the other.
 """
 
 from __future__ import annotations
@@ -17,18 +17,22 @@ from typing import Any
 
 import numpy as np
 
+from edge_sorter.detect.manifest import OUTPUTS
 from edge_sorter.errors import ModelError
 from edge_sorter.lifecycle.isolate import isolate_ultralytics, warn_of_pickle
 
 OPSET = 17  # the newest that the TensorRT 8.5 and 8.6 of JetPack 5 read
 IR_VERSION = 8
 INPUT_NAME = "images"
-OUTPUT_NAMES = ("boxes", "scores")
+DEFAULT_SIZE_PX = (512, 288)
+"""Width and height that the shipped weights were chosen for."""
 
 log = logging.getLogger(__name__)
 
 
-def export(checkpoint: Path, onnx_path: Path, *, width_px: int = 640, height_px: int = 384) -> dict[str, Any]:
+def export(
+    checkpoint: Path, onnx_path: Path, *, width_px: int = DEFAULT_SIZE_PX[0], height_px: int = DEFAULT_SIZE_PX[1]
+) -> dict[str, Any]:
     """Write the float ONNX of a checkpoint and return facts about it for the manifest.
 
     Args:
@@ -38,7 +42,7 @@ def export(checkpoint: Path, onnx_path: Path, *, width_px: int = 640, height_px:
         height_px: example height, likewise.
 
     Raises:
-        ModelError: no such checkpoint, or it is no YOLO26-style end-to-end detector.
+        ModelError: no such checkpoint, or it is no detector of upright or oriented boxes that can be cut this way.
     """
     if not checkpoint.is_file():
         raise ModelError(f"No checkpoint at {checkpoint}. Train one: edge-sorter train --help")
@@ -46,6 +50,8 @@ def export(checkpoint: Path, onnx_path: Path, *, width_px: int = 640, height_px:
     import torch
 
     network = raw_network(checkpoint)
+    decode, classes = network.model[-1].decode, list(network.names.values())
+    channels = dict(zip(OUTPUTS[decode], (4, len(classes), 1), strict=False))
     example = torch.zeros(1, 3, height_px, width_px)
     spatial = {2: "height", 3: "width"}
     onnx_path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,25 +63,25 @@ def export(checkpoint: Path, onnx_path: Path, *, width_px: int = 640, height_px:
             (example,),
             str(onnx_path),
             input_names=[INPUT_NAME],
-            output_names=list(OUTPUT_NAMES),
-            dynamic_axes={INPUT_NAME: spatial, "boxes": {2: "cells"}, "scores": {2: "cells"}},
+            output_names=list(channels),
+            dynamic_axes={INPUT_NAME: spatial, **{name: {2: "cells"} for name in channels}},
             opset_version=OPSET,
             dynamo=False,
         )
     graph = onnx.load(str(onnx_path))
     graph.ir_version = IR_VERSION
-    for output, channels in zip(graph.graph.output, (4, network.model[-1].nc), strict=True):
-        for axis, size in enumerate((1, channels)):
+    for output in graph.graph.output:
+        for axis, size in enumerate((1, channels[output.name])):
             output.type.tensor_type.shape.dim[axis].dim_value = size  # the tracer loses what the views fixed
     graph.producer_name, graph.doc_string = "edge_sorter", "AGPL-3.0 (trained with ultralytics)"
     onnx.checker.check_model(graph)
     onnx.save(graph, str(onnx_path))
     log.info("wrote %s, %.1f MB", onnx_path, onnx_path.stat().st_size / 1e6)
-    return {"classes": list(network.names.values()), "strides_px": [int(s) for s in network.stride]}
+    return {"classes": classes, "strides_px": [int(s) for s in network.stride], "decode": decode}
 
 
 def load_network(checkpoint: Path) -> Any:
-    """Load a checkpoint as a float32 ultralytics model in evaluation mode, batch norms folded, one-to-one head only."""
+    """Load a checkpoint as a float32 ultralytics model in evaluation mode: norms folded, only the head to export."""
     isolate_ultralytics()
     import torch
 
@@ -83,13 +89,15 @@ def load_network(checkpoint: Path) -> Any:
     state = torch.load(str(checkpoint), map_location="cpu", weights_only=False)
     model = (state.get("ema") or state["model"]).float().eval()
     head = model.model[-1]
-    if type(head).__name__ != "Detect":  # its relatives have more outputs, which would be lost without a word
-        raise ModelError(f"{checkpoint} ends in {type(head).__name__}: only detectors (--task detect) run on a line.")
-    if getattr(head, "one2one_cv2", None) is None:
+    kind, one_to_one = type(head).__name__, getattr(head, "one2one_cv2", None) is not None
+    if kind not in ("Detect", "OBB26"):  # their relatives have more outputs, which would be lost without a word
         raise ModelError(
-            f"{checkpoint} has no one-to-one head. Train a YOLO26 architecture, e.g. --model yolo26n.yaml."
+            f"{checkpoint} ends in {kind}: only detectors (--task detect, or obb with yolo26n-obb.yaml) run on a line."
         )
-    model.end2end = True  # a checkpoint remembers the branch it was last validated with
+    if one_to_one:
+        model.end2end = True  # a checkpoint remembers the branch it was last validated with
+    if one_to_one and head.reg_max != 1:
+        raise ModelError(f"The head of {checkpoint} predicts {head.reg_max} bins per side and is one-to-one: unknown.")
     return model.fuse(verbose=False).eval()
 
 
@@ -110,23 +118,35 @@ def raw_network(checkpoint: Path) -> Any:
 
 
 def _raw_head(nn: Any, detect: Any) -> Any:
+    """Return the head to export, concatenated over its levels; what follows is the host's.
+
+    Its `decode` names the decoder of `edge_sorter.detect` that goes on from there.
+    """
     import torch
 
-    if detect.reg_max != 1:
-        raise ModelError(f"The head predicts {detect.reg_max} bins per side; this export is for one (YOLO26).")
+    oriented, one_to_one = hasattr(detect, "cv4"), getattr(detect, "one2one_cv2", None) is not None
+    prefix = "one2one_cv" if one_to_one else "cv"
+    bins = torch.arange(detect.reg_max, dtype=torch.float32)
+
+    def joined(branches: Any, levels: list[Any], channels: int) -> Any:
+        return torch.cat([branch(x).view(1, channels, -1) for branch, x in zip(branches, levels, strict=True)], 2)
 
     class RawHead(nn.Module):  # type: ignore[misc]
-        """The one-to-one branches of the three levels, concatenated; what follows is the host's."""
+        """The one-to-one branches of YOLO26, or the only ones of YOLO11 with each side's bins summed up."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.box_branches, self.score_branches = detect.one2one_cv2, detect.one2one_cv3
+            self.box_branches, self.score_branches = getattr(detect, f"{prefix}2"), getattr(detect, f"{prefix}3")
+            self.angle_branches = getattr(detect, f"{prefix}4") if oriented else None
             self.f, self.i, self.nc = detect.f, detect.i, detect.nc
+            self.decode = "yolo26_obb" if oriented else "yolo26_ltrb" if one_to_one else "yolo11_ltrb"
 
-        def forward(self, levels: list[Any]) -> tuple[Any, Any]:
-            boxes = [branch(x).view(1, 4, -1) for branch, x in zip(self.box_branches, levels, strict=True)]
-            scores = [branch(x).view(1, self.nc, -1) for branch, x in zip(self.score_branches, levels, strict=True)]
-            return torch.cat(boxes, 2), torch.cat(scores, 2).sigmoid()
+        def forward(self, levels: list[Any]) -> tuple[Any, ...]:
+            boxes = joined(self.box_branches, levels, 4 * len(bins))
+            if len(bins) > 1:
+                boxes = (boxes.view(1, 4, len(bins), -1).softmax(2) * bins.view(1, 1, -1, 1)).sum(2)
+            found = (boxes, joined(self.score_branches, levels, self.nc).sigmoid())
+            return found if self.angle_branches is None else (*found, joined(self.angle_branches, levels, 1))
 
     return RawHead().eval()
 

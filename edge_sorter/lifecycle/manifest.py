@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_sorter.atomic import write_text
+from edge_sorter.detect.manifest import OUTPUTS
 from edge_sorter.errors import ModelError
 
 VERSION = "0.1.0"
@@ -25,8 +26,9 @@ def write(
     classes: list[str],
     precision: str,
     training: dict[str, Any],
-    width_px: int = 640,
-    height_px: int = 384,
+    decode: str = "yolo26_ltrb",
+    width_px: int,
+    height_px: int,
     confidence: float = DEFAULT_CONFIDENCE,
     metrics: dict[str, Any] | None = None,
     golden: dict[str, Any] | None = None,
@@ -50,8 +52,8 @@ def write(
             "color": "rgb",
             "scale": 1 / 255,
         },
-        "decode": "yolo26_ltrb",
-        "outputs": {"boxes": "boxes", "scores": "scores"},
+        "decode": decode,
+        "outputs": {name: name for name in OUTPUTS[decode]},
         "precision": precision,
         "confidence": confidence,
         "licence": LICENCE,

@@ -32,6 +32,7 @@ class Plan:
     Attributes:
         model: architecture by name of an ultralytics yaml; ignored where `weights` bring their own.
         weights: checkpoint to start from, or None for a random start.
+        transfer: build `model` all the same, and take from `weights` what fits: a detector's for oriented boxes.
         frozen: pairs (epoch, layers): from that epoch on, the first so many layers keep their weights.
         teacher: checkpoint of a larger detector to learn from as well.
         teacher_weight: how much its features count beside the labels.
@@ -42,6 +43,7 @@ class Plan:
     task: str = "detect"
     model: str = "yolo26n.yaml"
     weights: Path | None = None
+    transfer: bool = False
     frozen: tuple[tuple[int, int], ...] = ()
     teacher: Path | None = None
     teacher_weight: float = 6.0
@@ -64,7 +66,7 @@ def begin(out: Path, plan: Plan, found: Fingerprint, *, command: str) -> dict[st
             "data": str(plan.data.absolute()),
             "weights": plan.weights and str(plan.weights.absolute()),
             "teacher": plan.teacher and str(plan.teacher.absolute()),
-            **{name: getattr(plan, name) for name in ("frozen", "teacher_weight", "validate")},
+            **{name: getattr(plan, name) for name in ("transfer", "frozen", "teacher_weight", "validate")},
         },
         "ultralytics": _version("ultralytics"),
         "torch": _version("torch"),
@@ -106,6 +108,7 @@ def plan_of(record: dict[str, Any]) -> Plan:
         task=record["task"],
         model=record["model"],
         weights=Path(given["weights"]) if given["weights"] else None,
+        transfer=given.get("transfer", False),
         frozen=tuple((int(epoch), int(layers)) for epoch, layers in given["frozen"]),
         teacher=Path(given["teacher"]) if given["teacher"] else None,
         teacher_weight=given["teacher_weight"],

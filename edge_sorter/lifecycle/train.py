@@ -71,7 +71,8 @@ def train(data: Path, out: Path, *, plan: Plan | None = None, means: Means | Non
         command: how the run was started, for the record.
 
     Raises:
-        ModelError: missing or faulty data, missing checkpoint, occupied run folder, full disk, or ultralytics missing.
+        DatasetError: missing or faulty data.
+        ModelError: missing checkpoint, occupied run folder, full disk, or ultralytics missing.
     """
     plan = replace(plan or Plan(data), data=data)
     if (out / run_record.NAME).exists() or (out / "weights" / "last.pt").exists():
@@ -151,6 +152,7 @@ def _trainer(out: Path, plan: Plan, means: Means) -> Any:
 
 def _overrides(out: Path, plan: Plan, means: Means) -> dict[str, Any]:
     recipe = plan.recipe
+    own = plan.weights is not None and not plan.transfer
     overrides = {name: value for name, value in asdict(recipe).items() if name not in OURS}
     return overrides | {
         "task": plan.task,
@@ -158,8 +160,9 @@ def _overrides(out: Path, plan: Plan, means: Means) -> dict[str, Any]:
         "cos_lr": recipe.cosine,
         "cls_pw": recipe.class_weight,
         "val": plan.validate,
-        "model": str(plan.weights or plan.model),
-        "pretrained": plan.weights is not None,  # with False a checkpoint would lend its architecture only
+        "model": str(plan.weights) if own else plan.model,
+        # with False a checkpoint would lend its architecture only; with a path, what fits of its weights
+        "pretrained": str(plan.weights) if plan.transfer else own,
         "distill_model": str(plan.teacher) if plan.teacher else None,
         "dis": plan.teacher_weight,
         "data": str((out / "data.yaml").resolve()),

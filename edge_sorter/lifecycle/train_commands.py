@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edge_sorter.errors import ModelError
+from edge_sorter.errors import DatasetError, ModelError
 from edge_sorter.lifecycle.recipe import Recipe
 
 DEFAULT = Recipe()
@@ -50,7 +50,13 @@ def train_model(
     weights: Annotated[
         Path | None, typer.Option(help="Checkpoint (.pt) to start from; it is unpickled, so only one you trust")
     ] = None,
-    model: Annotated[str, typer.Option(help="Architecture yaml of ultralytics; default: the task's yolo26n")] = "",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Architecture yaml of ultralytics; default: that of --weights, else the task's yolo26n. With "
+            "--weights of another architecture, what fits of them is the start"
+        ),
+    ] = "",
     epochs: EpochsOption = None,
     hours: Annotated[float | None, typer.Option(help="Train this long instead of a number of epochs")] = None,
     imgsz: ImgszOption = None,
@@ -92,6 +98,7 @@ def train_model(
         _resume(out, given, means)
     else:
         plan = {"task": task, "weights": weights, "model": model, "frozen": stages, "validate": validate}
+        plan["transfer"] = bool(weights and model)
         _run(out, data, plan, changes, means)
 
 
@@ -127,11 +134,11 @@ def distill_model(
 def export_model(
     checkpoint: Annotated[Path, typer.Option(help="RUN/weights/best.pt or last.pt; it is unpickled")],
     out: Annotated[Path, typer.Option(help="ONNX file to write; its manifest goes beside it")],
-    width: Annotated[int, typer.Option(help="Default input width in px")] = 640,
-    height: Annotated[int, typer.Option(help="Default input height in px")] = 384,
+    width: Annotated[int, typer.Option(help="Default input width in px")] = 512,
+    height: Annotated[int, typer.Option(help="Default input height in px")] = 288,
     confidence: Annotated[float | None, typer.Option(help="Recommended threshold, from evaluation")] = None,
 ) -> None:
-    """Write the float ONNX model of a detector and its manifest."""
+    """Write the float ONNX model of a detector (upright or oriented boxes, YOLO26 or YOLO11) and its manifest."""
     from edge_sorter.lifecycle import manifest
     from edge_sorter.lifecycle.export import export
 
@@ -142,6 +149,7 @@ def export_model(
         classes=facts["classes"],
         precision="float32",
         training=training,
+        decode=facts["decode"],
         width_px=width,
         height_px=height,
         confidence=manifest.DEFAULT_CONFIDENCE if confidence is None else confidence,
@@ -154,7 +162,7 @@ def _run(out: Path, data: Path | None, plan: dict[str, Any], changes: dict[str, 
     from edge_sorter.lifecycle.train import TASKS, Means, train
 
     if data is None:
-        raise ModelError("Give --data, the data.yaml to train on (or --resume to continue the run in --out).")
+        raise DatasetError("Give --data, the data.yaml to train on (or --resume to continue the run in --out).")
     task = plan.get("task", "detect")
     if task not in TASKS:
         raise ModelError(f"--task '{task}' is none of {', '.join(TASKS)}.")
@@ -176,7 +184,7 @@ def _resume(out: Path, given: list[Any], means: dict[str, Any]) -> None:
 def _tell(checkpoint: Path, task: str) -> None:
     run = checkpoint.parent.parent
     sys.stdout.write(f"{checkpoint}\ncard: {run / 'card.md'}, curves: {run / 'curves.png'}\n")
-    if task == "detect":
+    if task in ("detect", "obb"):
         sys.stdout.write(f"Next: edge-sorter export --checkpoint {checkpoint} --out weights/NAME.onnx\n")
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from edge_sorter.atomic import write_text
-from edge_sorter.errors import ModelError
+from edge_sorter.errors import DatasetError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 COLUMNS = {"detect": "class cx cy w h", "segment": "class x1 y1 x2 y2 x3 y3 ...", "obb": "class x1 y1 ... x4 y4"}
@@ -80,16 +80,16 @@ def read(data_yaml: Path, *, task: str = "detect") -> TrainingData:
     """Read a `data.yaml` and the lists it names.
 
     Raises:
-        ModelError: it is missing, no YAML, or lacks pictures or class names.
+        DatasetError: it is missing, no YAML, or lacks pictures or class names.
     """
     if not data_yaml.is_file():
-        raise ModelError(f"No data set at {data_yaml}. Make one with: edge-sorter dataset --help")
+        raise DatasetError(f"No data set at {data_yaml}. Make one with: edge-sorter dataset --help")
     try:
         content = yaml.safe_load(data_yaml.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ModelError(f"{data_yaml} is not YAML: {error}") from error
+        raise DatasetError(f"{data_yaml} is not YAML: {error}") from error
     if not isinstance(content, dict) or "train" not in content or not content.get("names"):
-        raise ModelError(f"{data_yaml} needs 'train' (a folder or list of pictures) and 'names' (the classes).")
+        raise DatasetError(f"{data_yaml} needs 'train' (a folder or list of pictures) and 'names' (the classes).")
     names = content["names"]
     classes = tuple(str(name) for name in (names.values() if isinstance(names, dict) else names))
     root = data_yaml.absolute().parent / str(content.get("path") or "")
@@ -105,7 +105,7 @@ def read(data_yaml: Path, *, task: str = "detect") -> TrainingData:
         else:
             parts[split] = tuple(image for entry in entries for image in _pictures(root / str(entry)))
     if not parts["train"]:
-        raise ModelError(f"{data_yaml}: 'train' names no picture ({', '.join(SUFFIXES)}).")
+        raise DatasetError(f"{data_yaml}: 'train' names no picture ({', '.join(SUFFIXES)}).")
     return TrainingData(task, classes, parts["train"], parts["val"] or parts["train"], attributes)
 
 
@@ -113,7 +113,7 @@ def examine(data: TrainingData) -> Fingerprint:
     """Prove every picture and label and return the fingerprint.
 
     Raises:
-        ModelError: something cannot be read, decoded or understood; the message lists the first twenty.
+        DatasetError: something cannot be read, decoded or understood; the message lists the first twenty.
     """
     times = Counter((split, image) for split in ("train", "valid") for image in getattr(data, split))
     unique = sorted(set(data.train) | set(data.valid))
@@ -123,7 +123,7 @@ def examine(data: TrainingData) -> Fingerprint:
     if problems:
         more = f"\n  ... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         listed = "".join(f"\n  - {problem}" for problem in problems[:SHOWN])
-        raise ModelError(
+        raise DatasetError(
             f"{len(problems)} faults in the data set; nothing was started. Mend or remove these "
             f"(`edge-sorter dataset check` shows them):{listed}{more}"
         )
@@ -131,7 +131,7 @@ def examine(data: TrainingData) -> Fingerprint:
     for image in set(data.train):
         counts.update(looked[image].classes)
     if not counts:
-        raise ModelError("No label in the training part of the data set: there is nothing to learn.")
+        raise DatasetError("No label in the training part of the data set: there is nothing to learn.")
     lines = sorted(f"{split} {count} {looked[image].sha256}\n" for (split, image), count in times.items())
     head = f"{data.task} {' '.join(data.classes)}\n"
     return Fingerprint(
@@ -259,7 +259,7 @@ def _pictures(entry: Path) -> Iterable[Path]:
     if entry.is_dir():
         return sorted(path for path in entry.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not entry.is_file():
-        raise ModelError(f"No folder or list of pictures at {entry}, which the data set names.")
+        raise DatasetError(f"No folder or list of pictures at {entry}, which the data set names.")
     lines = entry.read_text(encoding="utf-8").splitlines()
     return [entry.parent / line.strip() for line in lines if line.strip()]
 
@@ -267,18 +267,18 @@ def _pictures(entry: Path) -> Iterable[Path]:
 def _table(path: Path, classes: tuple[str, ...]) -> list[Attributes]:
     """Read `image,NAME,NAME...` with 1, 0 or nothing (not known) below each attribute."""
     if not path.is_file():
-        raise ModelError(
+        raise DatasetError(
             f"No table at {path}. classify needs CSV tables: image,{','.join(classes)}, of 0, 1 or nothing."
         )
     rows = []
     with path.open(encoding="utf-8-sig", newline="") as file:
         table = csv.DictReader(file)
         if missing := [name for name in ("image", *classes) if name not in (table.fieldnames or ())]:
-            raise ModelError(f"{path} has no column {', '.join(missing)}; the first line names image and classes.")
+            raise DatasetError(f"{path} has no column {', '.join(missing)}; the first line names image and classes.")
         for number, row in enumerate(table, start=2):
             texts: list[Any] = [(row[name] or "").strip() for name in classes]
             if bad := [text for text in texts if text not in ("0", "1", "")]:
-                raise ModelError(f"{path}, line {number}: '{bad[0]}' is not 0, 1 or nothing.")
+                raise DatasetError(f"{path}, line {number}: '{bad[0]}' is not 0, 1 or nothing.")
             values = tuple(int(text) if text else None for text in texts)
             rows.append(Attributes(path.parent / str(row["image"]), values))
     return rows

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_sorter.errors import ModelError
+from edge_sorter.errors import DatasetError
 from edge_sorter.lifecycle.evaluation.accuracy import accuracy_of
 from edge_sorter.lifecycle.evaluation.labelled import read_set
 from edge_sorter.types import Detections, Frame
@@ -46,7 +46,7 @@ def test_labels_become_pixels_in_our_classes(labelled: Path) -> None:
     assert picture.shape == (200, 400, 3)
     assert truth.xyxy.tolist() == [[150.0, 50.0, 250.0, 150.0]]
     assert truth.class_id.tolist() == [1]
-    with pytest.raises(ModelError, match="class 7"):
+    with pytest.raises(DatasetError, match="class 7"):
         next(read_set(labelled / "images", labelled / "labels", class_map={0: 1}))
 
 
@@ -57,7 +57,7 @@ def test_perfect_boxes_score_one_and_a_wrong_class_scores_zero(labelled: Path) -
     assert (found.images, found.map50, found.map50_95) == (3, pytest.approx(1.0), pytest.approx(1.0))
     assert accuracy_of(perfect, *folders, class_map={7: 0}).map50 == 0.0
     assert accuracy_of(perfect, *folders, any_class=True).map50 == pytest.approx(1.0)
-    with pytest.raises(ModelError, match="class 7; the model knows 0 to 1"):
+    with pytest.raises(DatasetError, match="class 7; the model knows 0 to 1"):
         accuracy_of(perfect, *folders)
 
 
@@ -66,5 +66,5 @@ def test_nothing_found_is_zero_and_nothing_to_find_is_an_error(labelled: Path) -
     assert accuracy_of(blind, labelled / "images", labelled / "labels", any_class=True).map50_95 == 0.0
     for label in (labelled / "labels").iterdir():
         label.write_text("")
-    with pytest.raises(ModelError, match="no box"):
+    with pytest.raises(DatasetError, match="no box"):
         accuracy_of(blind, labelled / "images", labelled / "labels")

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_sorter.errors import ModelError
+from edge_sorter.errors import DatasetError
 from edge_sorter.lifecycle.calibration import (
     FEWEST,
     Look,
@@ -62,7 +62,7 @@ def test_what_is_rare_is_chosen_and_copies_count_once(tmp_path: Path) -> None:
     assert {"rare0", "rare1", "rare2"} <= names
     half = {item.path.stem for item in choose(looks, 7)}  # 3 spread, 4 drawn
     assert len(half & {"rare0", "rare1", "rare2"}) >= 2
-    with pytest.raises(ModelError, match="8 different calibration pictures were given, 9 are wanted"):
+    with pytest.raises(DatasetError, match="8 different calibration pictures were given, 9 are wanted"):
         choose(looks, 9)
 
 
@@ -79,7 +79,7 @@ def test_training_pictures_come_once_and_the_list_names_them(tmp_path: Path) -> 
     assert content["luma_percentiles_1_50_99"][0] >= 90
     assert tensors([chosen[0].path], size_px=(96, 64))[0].shape == (1, 3, 64, 96)
     listing.unlink()
-    with pytest.raises(ModelError, match="No training list"):
+    with pytest.raises(DatasetError, match="No training list"):
         training_pictures(tmp_path / "data.yaml")
 
 
@@ -87,19 +87,19 @@ def test_sets_that_would_mislead_are_refused() -> None:
     training = [look(luma, luma) for luma in range(60, 160)]
     good = [look(60 + i % 100, i) for i in range(FEWEST)]
     check(good, reference=training, seen=200)
-    with pytest.raises(ModelError, match="299 calibration pictures are too few"):
+    with pytest.raises(DatasetError, match="299 calibration pictures are too few"):
         check(good[1:], reference=training, seen=200)
-    with pytest.raises(ModelError, match="finds something in 20 of 300"):
+    with pytest.raises(DatasetError, match="finds something in 20 of 300"):
         check(good, reference=training, seen=20)
     night = [look(5, i) for i in range(100)]
-    with pytest.raises(ModelError, match=r"100 of 300 .*outside the brightness of the training pictures"):
+    with pytest.raises(DatasetError, match=r"100 of 300 .*outside the brightness of the training pictures"):
         check([*night, *good[100:]], reference=training, seen=200)
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    with pytest.raises(ModelError, match=r"broken\.png cannot be decoded"):
+    with pytest.raises(DatasetError, match=r"broken\.png cannot be decoded"):
         look_at([broken])
-    with pytest.raises(ModelError, match=r"gone\.png cannot be read"):
+    with pytest.raises(DatasetError, match=r"gone\.png cannot be read"):
         look_at([tmp_path / "gone.png"])

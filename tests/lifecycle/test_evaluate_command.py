@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edge_sorter.errors import ConfigError, ModelError
+from edge_sorter.errors import ConfigError, EdgeSorterError, ModelError
 from edge_sorter.lifecycle.__main__ import app
 from edge_sorter.lifecycle.evaluation import images as evaluation
 from edge_sorter.lifecycle.evaluation.clip import evaluate_clip
@@ -188,7 +188,7 @@ def test_tracks_made_elsewhere(root: Path, tmp_path: Path, schema: dict[str, Any
 )
 def test_mistakes_are_told_in_one_message(root: Path, demo_set: Path, arguments: tuple[str, ...], told: str) -> None:
     places = {"IMAGES": str(demo_set / "images"), FLOAT: str(root / FLOAT), INT8: str(root / INT8)}
-    with pytest.raises(ModelError, match=told.replace("(", r"\(")):
+    with pytest.raises(EdgeSorterError, match=told.replace("(", r"\(")):
         run(*(places.get(argument, argument) for argument in arguments))
 
 

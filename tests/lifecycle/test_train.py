@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import typer
 
-from edge_sorter.errors import ModelError
+from edge_sorter.errors import DatasetError, EdgeSorterError, ModelError
 from edge_sorter.lifecycle.__main__ import app
 from edge_sorter.lifecycle.run_record import draw_curves
 from edge_sorter.lifecycle.train import Means, launch_command, resume, train
@@ -27,7 +27,8 @@ def lifecycle(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def test_importing_the_room_loads_no_training_package() -> None:
     modules = (
-        "data, train, training_data, augment, export, quantize, evaluation, manifest, calibration, commands, __main__"
+        "shipped_data, train, training_data, augment, export, quantize, evaluation, manifest, calibration, commands, "
+        "__main__"
     )
     heavy = "{'torch', 'ultralytics', 'onnx'}"
     code = f"import sys; from edge_sorter.lifecycle import {modules}; print(sorted(set(sys.modules) & {heavy}))"
@@ -58,9 +59,30 @@ def test_mistakes_end_in_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises(EdgeSorterError) as caught:
         app(list(args), standalone_mode=False)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("train", "--data", "none.yaml", "--out", "run"),
+        ("train", "--out", "run"),
+        ("quantize", "--model", "MODEL", "--data", "none/data.yaml", "--out", "q.onnx"),
+        ("evaluate", "--model", "MODEL", "--images", "none", "--labels", "none"),
+        ("data", "build", "--out", "d", "--sacks", "none"),
+        ("data", "build", "--out", "d"),
+    ],
+)
+def test_data_that_is_not_there_ends_alike_in_every_command(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = str(root / "weights/parcel-yolo26n.onnx")
+    with pytest.raises(DatasetError):
+        app([model if arg == "MODEL" else arg for arg in args], standalone_mode=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_mistake_ends_with_its_exit_code_and_no_traceback(tmp_path: Path) -> None:

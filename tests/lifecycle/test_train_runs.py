@@ -201,19 +201,6 @@ def test_attributes_are_learned_several_at_once(tmp_path: Path) -> None:
     assert weights(tmp_path / "run/weights/best.pt")[head].shape[0] == 2
 
 
-def test_only_detectors_are_exported(tmp_path: Path) -> None:
-    from ultralytics.nn.tasks import OBBModel
-
-    from edge_sorter.lifecycle.export import export
-
-    checkpoint = tmp_path / "run/weights/last.pt"
-    checkpoint.parent.mkdir(parents=True)
-    torch.save({"model": OBBModel("yolo26n-obb.yaml", nc=2, verbose=False), "ema": None}, checkpoint)
-    with pytest.raises(ModelError, match="OBB"):
-        export(checkpoint, tmp_path / "m.onnx")
-    assert not (tmp_path / "m.onnx").exists()
-
-
 @pytest.mark.parametrize(("task", "form"), [("segment", "polygon"), ("obb", "corners")])
 def test_outlines_and_turned_boxes_train_through_the_same_command(tmp_path: Path, task: str, form: str) -> None:
     collage_set(tmp_path / "set", train=4, valid=2, form=form)

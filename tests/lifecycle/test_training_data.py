@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_sorter.errors import ModelError
+from edge_sorter.errors import DatasetError
 from edge_sorter.lifecycle.training_data import examine, label_path, read, resampled, snapshot
 from tests.lifecycle.training_sets import attribute_set, collage_set
 
@@ -54,7 +54,7 @@ def test_every_fault_is_named_at_once_and_the_picture_is_left_as_it_was(tmp_path
     (labels / "3.txt").write_text("0 0.5 0.5 0.2\n")
     (labels / "4.txt").write_text("9 0.5 0.5 0.2 0.2\n")
     (labels / "5.txt").write_text("0 0.5 1.5 0.2 0.2\n0 nan 0.5 0.2 0.2\n0 a b c d\n")
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises(DatasetError) as caught:
         examine(read(path))
     message = str(caught.value)
     assert message.startswith("8 faults")
@@ -68,7 +68,7 @@ def test_twenty_faults_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
     path = collage_set(tmp_path / "set", train=25)
     for image in (tmp_path / "set/train/images").iterdir():
         image.write_bytes(b"")
-    with pytest.raises(ModelError, match="and 5 more"):
+    with pytest.raises(DatasetError, match="and 5 more"):
         examine(read(path))
 
 
@@ -84,7 +84,7 @@ def test_twenty_faults_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
 def test_a_wrong_data_yaml_says_what_it_lacks(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "data.yaml"
     path.write_text(text)
-    with pytest.raises(ModelError, match=says):
+    with pytest.raises(DatasetError, match=says):
         read(path)
 
 
@@ -122,5 +122,5 @@ def test_attributes_have_three_answers(tmp_path: Path) -> None:
 def test_a_wrong_table_of_attributes(tmp_path: Path, table: str, says: str) -> None:
     (tmp_path / "train.csv").write_text(table)
     (tmp_path / "data.yaml").write_text("train: train.csv\nnames: [damaged, label]\n")
-    with pytest.raises(ModelError, match=says):
+    with pytest.raises(DatasetError, match=says):
         read(tmp_path / "data.yaml", task="classify")

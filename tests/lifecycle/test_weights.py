@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_sorter.detect.manifest import load_manifest
-from edge_sorter.lifecycle.data import CLASSES
+from edge_sorter.lifecycle.shipped_data import CLASSES
 
 from .qdq import facts
 

@@ -20,13 +20,13 @@ from typing import Any
 
 from edge_sorter.atomic import write_json
 from edge_sorter.errors import DatasetError
-from edge_sorter.lifecycle.data import CLASSES
 from edge_sorter.lifecycle.dataset import pictures
 from edge_sorter.lifecycle.dataset.progress import Progress, silent
 from edge_sorter.lifecycle.dataset.reading import Reading
 from edge_sorter.lifecycle.dataset.record import about_source, row_of
 from edge_sorter.lifecycle.dataset.untrusted import Problems
 from edge_sorter.lifecycle.dataset.values import SCHEMA, Box, Corners, Draft, Picture, fingerprint, label_text
+from edge_sorter.lifecycle.shipped_data import CLASSES
 
 ROUNDING_PX = 2.0
 """Boxes that stick out by less are annotators' rounding, and are cut to the picture."""

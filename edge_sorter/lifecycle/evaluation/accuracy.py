@@ -47,7 +47,7 @@ def accuracy_of(
         any_class: Positions only, for sets whose classes are not ours.
 
     Raises:
-        ModelError: A picture or label cannot be read, or the labels hold no box at all.
+        DatasetError: A picture or label cannot be read, or the labels hold no box at all.
     """
     looked = look(
         lambda picture: detector.detect(Frame(0, 0, picture)),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_sorter.errors import ModelError
+from edge_sorter.errors import DatasetError, ModelError
 
 if TYPE_CHECKING:
     from edge_sorter.lifecycle.evaluation.images import Task
@@ -128,7 +128,7 @@ def _check(task: Task) -> None:
     if task.engine not in {"auto", "openvino", "onnxruntime", "tensorrt"}:
         raise ModelError(f"--engine '{task.engine}' is none of auto, openvino, onnxruntime, tensorrt.")
     if not task.labels.is_dir():
-        raise ModelError(f"No such folder of labels: {task.labels}. Name it with --labels.")
+        raise DatasetError(f"No such folder of labels: {task.labels}. Name it with --labels.")
 
 
 def _record(model: Path, name: str, document: dict[str, Any]) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_sorter.errors import ModelError
-from edge_sorter.lifecycle.data import find_images, read_labels
+from edge_sorter.errors import DatasetError
+from edge_sorter.lifecycle.shipped_data import find_images, read_labels
 from edge_sorter.types import Detections, FloatArray, Image, IntArray
 
 FLOOR_CONFIDENCE = 0.01
@@ -43,19 +43,19 @@ def read_set(
         class_map: their class id to ours; None when they are ours.
 
     Raises:
-        ModelError: unreadable image, bad label line, or a class that `class_map` does not know.
+        DatasetError: unreadable image, bad label line, or a class that `class_map` does not know.
     """
     for path in find_images(images):
         picture = cv2.imread(str(path))
         if picture is None:
-            raise ModelError(f"{path} cannot be decoded as an image. Remove or replace it.")
+            raise DatasetError(f"{path} cannot be decoded as an image. Remove or replace it.")
         height, width = picture.shape[:2]
         boxes, classes = [], []
         for class_id, text in read_labels(labels / f"{path.stem}.txt"):
             cx, cy, w, h = (float(part) for part in text.split())
             boxes.append(((cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height))
             if class_map is not None and class_id not in class_map:
-                raise ModelError(f"{labels / path.stem}.txt has class {class_id}, which --classes does not map.")
+                raise DatasetError(f"{labels / path.stem}.txt has class {class_id}, which --classes does not map.")
             classes.append(class_id if class_map is None else class_map[class_id])
         xyxy = np.array(boxes, dtype=np.float32).reshape(-1, 4)
         yield Labelled(path, xyxy, np.array(classes, dtype=np.int64), (width, height)), picture

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_sorter.errors import ModelError
+from edge_sorter.errors import DatasetError
 from edge_sorter.lifecycle.evaluation.curves import Curve, Point, curve
 from edge_sorter.lifecycle.evaluation.faults import Fault, confusion, faults_of
 from edge_sorter.lifecycle.evaluation.labelled import FLOOR_CONFIDENCE, Labelled, Predict, read_set
@@ -119,13 +119,13 @@ def look(
         on_progress: Called with the number of pictures done.
 
     Raises:
-        ModelError: A picture or label cannot be read, or the labels hold no box at all.
+        DatasetError: A picture or label cannot be read, or the labels hold no box at all.
     """
     truths, found = [], []
     for done, (truth, picture) in enumerate(read_set(images, labels, class_map=class_map), start=1):
         strange = truth.class_id[truth.class_id >= len(classes)]
         if len(strange) and not any_class:
-            raise ModelError(
+            raise DatasetError(
                 f"{labels / truth.path.stem}.txt has class {strange[0]}; the model knows 0 to {len(classes) - 1}. "
                 "Map theirs to ours with --classes, e.g. --classes 0=carton."
             )
@@ -137,7 +137,7 @@ def look(
         truths, found, classes = *without_classes(truths, found), ("parcel",)
     looked = Looked(tuple(truths), tuple(found), tuple(classes))
     if looked.boxes == 0:
-        raise ModelError(f"The labels in {labels} hold no box at all. Are images and labels paired (same stem)?")
+        raise DatasetError(f"The labels in {labels} hold no box at all. Are images and labels paired (same stem)?")
     return looked
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from edge_sorter.errors import ModelError
+from edge_sorter.errors import DatasetError, ModelError
 
 if TYPE_CHECKING:
     from edge_sorter.lifecycle.calibration import Look
@@ -104,9 +104,9 @@ def quantize_model(
 
 def _prepare(model: Path, data: Path, pictures: Path | None, *, images: int, probe: int) -> _Bench:
     from edge_sorter.lifecycle import calibration, manifest
-    from edge_sorter.lifecycle.data import find_images
     from edge_sorter.lifecycle.quantize import fidelity
     from edge_sorter.lifecycle.quantize.model import calibrate
+    from edge_sorter.lifecycle.shipped_data import find_images
 
     content = manifest.load(model)
     size_px = (content["input"]["width_px"], content["input"]["height_px"])
@@ -121,7 +121,7 @@ def _prepare(model: Path, data: Path, pictures: Path | None, *, images: int, pro
     taken = {look.sha256 for look in chosen}
     free = [look for look in looks if look.sha256 not in taken]
     if len(free) < probe:
-        raise ModelError(
+        raise DatasetError(
             f"{len(free)} pictures are left to measure on after {images} calibrate, {probe} are wanted. Give more "
             "pictures, or a smaller --images or --probe."
         )
@@ -185,6 +185,7 @@ def _write(bench: _Bench, out: Path, *, method: str, keep_float: tuple[str, ...]
         classes=content["classes"],
         precision="int8_qdq",
         training={**content["training"], "quantization": facts},
+        decode=content["decode"],
         width_px=bench.size_px[0],
         height_px=bench.size_px[1],
         confidence=content["confidence"],

@@ -36,6 +36,7 @@ def map_of(float_path: Path, model: Any, labelled: Path) -> float:
                 classes=content["classes"],
                 precision="int8_qdq",
                 training=content["training"],
+                decode=content["decode"],
                 width_px=size["width_px"],
                 height_px=size["height_px"],
                 confidence=content["confidence"],

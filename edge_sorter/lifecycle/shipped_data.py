@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_sorter.errors import ModelError
+from edge_sorter.errors import DatasetError
 
 CLASSES = ("carton", "polybag", "mailer", "tube", "sack")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -49,7 +49,7 @@ def read_labels(path: Path) -> list[tuple[int, str]]:
     """Read one YOLO label file as (class id, the rest of the line); a missing file means no object.
 
     Raises:
-        ModelError: a line is not `class cx cy w h` with all four inside 0..1.
+        DatasetError: a line is not `class cx cy w h` with all four inside 0..1.
     """
     if not path.is_file():
         return []
@@ -64,7 +64,7 @@ def read_labels(path: Path) -> list[tuple[int, str]]:
         except ValueError:
             values, class_id = [], -1
         if len(values) != 4 or class_id < 0 or not all(0.0 <= value <= 1.0 for value in values):
-            raise ModelError(
+            raise DatasetError(
                 f"{path}, line {number}: expected 'class cx cy w h' with the four in 0..1, found '{line}'. "
                 "Convert polygons to boxes and clip boxes to the image first."
             )
@@ -76,13 +76,13 @@ def find_images(folder: Path) -> list[Path]:
     """List the images of a folder by name.
 
     Raises:
-        ModelError: the folder is absent or holds no image.
+        DatasetError: the folder is absent or holds no image.
     """
     if not folder.is_dir():
-        raise ModelError(f"No such folder: {folder}. Give the root that holds it, or leave this source out.")
+        raise DatasetError(f"No such folder: {folder}. Give the root that holds it, or leave this source out.")
     images = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
     if not images:
-        raise ModelError(f"No image ({', '.join(IMAGE_SUFFIXES)}) in {folder}.")
+        raise DatasetError(f"No image ({', '.join(IMAGE_SUFFIXES)}) in {folder}.")
     return images
 
 
@@ -104,7 +104,7 @@ def packages(root: Path) -> list[Sample]:
             boxes = [box for _, box in read_labels(_label_of(image))]
             names = table.get(image.stem)
             if names is None or len(names) != len(boxes):
-                raise ModelError(
+                raise DatasetError(
                     f"{image}: {len(boxes)} boxes, but {PACKAGES_CLASSES.name} has {names}. "
                     "Use version 6 of the set, or assign the classes again."
                 )
@@ -180,7 +180,7 @@ def build(
         about = ("collage", "made by this project", "edge_sorter.sim.collage")
         chosen.append((Source(*about), collages(collage_root)))
     if not any(source.split == "train" for source, _ in chosen):
-        raise ModelError("Nothing to train on: give at least one of --sacks, --packages, --rendered, --collage.")
+        raise DatasetError("Nothing to train on: give at least one of --sacks, --packages, --rendered, --collage.")
     return _write(out, chosen, seed=seed)
 
 

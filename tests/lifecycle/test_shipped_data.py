@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_sorter.errors import ModelError
-from edge_sorter.lifecycle import data
+from edge_sorter.errors import DatasetError
+from edge_sorter.lifecycle import shipped_data
 
 
 def put(folder: Path, stem: str, labels: str, *, value: int = 90) -> None:
@@ -40,7 +40,9 @@ def rendered_root(tmp_path: Path) -> Path:
 
 def test_a_mixed_set_has_our_classes_links_and_repeats(tmp_path: Path) -> None:
     sacks, rendered = sacks_root(tmp_path), rendered_root(tmp_path)
-    yaml = data.build(tmp_path / "out", sacks_root=sacks, rendered_roots=[rendered], sacks_limit=4, rendered_repeat=2)
+    yaml = shipped_data.build(
+        tmp_path / "out", sacks_root=sacks, rendered_roots=[rendered], sacks_limit=4, rendered_repeat=2
+    )
     listed = (tmp_path / "out" / "train.txt").read_text().split()
     assert len(listed) == 4 + 2 * 3
     assert all(Path(path).is_symlink() and Path(path).is_file() for path in listed)
@@ -57,7 +59,7 @@ def test_same_roots_same_fingerprint_and_another_label_another_one(tmp_path: Pat
     root = sacks_root(tmp_path)
 
     def fingerprint() -> str:
-        data.build(tmp_path / "out", sacks_root=root)
+        shipped_data.build(tmp_path / "out", sacks_root=root)
         return str(json.loads((tmp_path / "out" / "dataset.json").read_text())["sha256"])
 
     first = fingerprint()
@@ -69,7 +71,7 @@ def test_same_roots_same_fingerprint_and_another_label_another_one(tmp_path: Pat
 def test_a_rendered_image_without_labels_is_not_yet_finished(tmp_path: Path) -> None:
     root = rendered_root(tmp_path)
     (root / "labels" / "train" / "r1.txt").unlink()
-    assert [sample.name for sample in data.rendered(root, "train")] == ["r0", "r2"]
+    assert [sample.name for sample in shipped_data.rendered(root, "train")] == ["r0", "r2"]
 
 
 @pytest.mark.parametrize(
@@ -84,20 +86,20 @@ def test_a_rendered_image_without_labels_is_not_yet_finished(tmp_path: Path) -> 
 def test_bad_label_lines_are_named(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "a.txt"
     path.write_text(text)
-    with pytest.raises(ModelError, match=says):
-        data.read_labels(path)
+    with pytest.raises(DatasetError, match=says):
+        shipped_data.read_labels(path)
 
 
 def test_missing_roots_and_nothing_to_train_on_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="No such folder"):
-        data.build(tmp_path / "out", sacks_root=tmp_path / "nowhere")
-    with pytest.raises(ModelError, match="Nothing to train on"):
-        data.build(tmp_path / "out")
+    with pytest.raises(DatasetError, match="No such folder"):
+        shipped_data.build(tmp_path / "out", sacks_root=tmp_path / "nowhere")
+    with pytest.raises(DatasetError, match="Nothing to train on"):
+        shipped_data.build(tmp_path / "out")
 
 
 def test_the_classes_given_by_eye_fit_the_public_domain_set(footage: Path) -> None:
-    samples = data.packages(footage / "images" / "packages_public_domain")
+    samples = shipped_data.packages(footage / "images" / "packages_public_domain")
     lines = [line for sample in samples for line in sample.lines]
-    counts = [sum(line.startswith(f"{class_id} ") for line in lines) for class_id in range(len(data.CLASSES))]
+    counts = [sum(line.startswith(f"{class_id} ") for line in lines) for class_id in range(len(shipped_data.CLASSES))]
     assert len(samples) == 26
     assert counts == [33, 6, 3, 0, 0]
