@@ -19,7 +19,7 @@ from edge_sorter.detect.manifest import load_manifest
 from edge_sorter.errors import ConfigError, EngineError, ModelError
 from edge_sorter.journal import JournalWriter, journal_header
 from edge_sorter.line_input import WallClock
-from edge_sorter.live_parts import Around, open_line_evidence, open_swap, tell_what_runs
+from edge_sorter.live_parts import Around, open_line_evidence, open_swap, start_model, tell_what_runs
 from edge_sorter.pipeline import Observer, Pipeline, RunCounts, line_of, open_pipeline, run
 from edge_sorter.plc.boot import boot_id as new_boot_id
 from edge_sorter.plc.link import MqttLink
@@ -78,20 +78,21 @@ def run_live(
         raise ConfigError("only a clip can be played in slow motion; video.source is a camera")
     clock: Clock = FileClock(slow=slow) if from_file else SystemClock()
     boot_id = new_boot_id(SystemClock())
-    model, unusable = _model_name(config)
+    start = start_model(config)
+    config = start.config
     topics = Topics(config.line, replay=from_file)
     status, notify = LineStatus(clock), Notify()
     page = _page(config, status, config_path)
     with (
         closing(notify),
         _http(config, status, page),
-        MqttLink(config.plc, topics=topics, clock=clock, boot_id=boot_id, model=model) as link,
+        MqttLink(config.plc, topics=topics, clock=clock, boot_id=boot_id, model=start.name) as link,
         ExitStack() as stack,
     ):
         try:
-            if unusable is not None:
-                raise unusable
-            around = Around(config, config_path, clock, boot_id, link, status, notify, page, stack)
+            if start.unusable is not None:
+                raise start.unusable
+            around = Around(start, config_path, clock, boot_id, link, status, notify, page, stack)
             return _run(around, stopped=stopped, reload_asked=reload_asked)
         except Exception as error:
             cause = str(error).splitlines()[0][:200]
@@ -103,15 +104,6 @@ def run_live(
             raise
         finally:
             notify.stopping()
-
-
-def _model_name(config: Config) -> tuple[str | None, ModelError | None]:
-    """Return the model's short name, or what is wrong with it: the PLC side should hear it before the program ends."""
-    try:
-        return load_manifest(config.detect.model).short_name, None
-    except ModelError as error:
-        log.error("%s", error)  # a broker that is missing as well would be the only thing that is told
-        return None, error
 
 
 def _page(config: Config, status: LineStatus, config_path: Path | None) -> Page | None:

@@ -37,7 +37,7 @@ ALARMS: dict[str, AlarmText] = {
         3, "A new model was not taken; the one before still decides", "Mend what it names, or put detect.model back"
     ),
     "MODEL_ROLLED_BACK": AlarmText(
-        2, "A new model did worse; the one before decides again", "Put detect.model back before the next restart"
+        2, "A new model did worse; the one before decides again", "Put detect.model back; what it names was taken back"
     ),
     "ENGINE_FALLBACK": AlarmText(
         3, "An inference engine failed and a slower one took over", "Mind the belt speed it names; mend, then restart"

@@ -10,7 +10,6 @@ once: whoever reads records tells repetitions by (boot_id, parcel_uid).
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import threading
 from collections import deque
@@ -22,6 +21,7 @@ from edge_sorter.errors import PlcError
 from edge_sorter.plc.ahead import AheadLog, Entry
 from edge_sorter.plc.record import unfinished_record
 from edge_sorter.plc.trail import Trail
+from edge_sorter.state_folder import state_folder
 
 log = logging.getLogger(__name__)
 
@@ -205,8 +205,8 @@ def open_outbox(section: OutboxSection, *, replay: bool) -> Outbox | MemoryOutbo
 
 def outbox_path(section: OutboxSection) -> Path | None:
     """Return the file that records wait in: the configured one, or the service's own; None where there is none."""
-    if section.path is None and (folder := os.environ.get("STATE_DIRECTORY")):
-        return Path(folder.split(":")[0]) / "outbox.sqlite"
+    if section.path is None and (folder := state_folder()) is not None:
+        return folder / "outbox.sqlite"
     return section.path
 
 

@@ -27,10 +27,14 @@ from edge_sorter.events import LineEvent
 from edge_sorter.pipeline import Pipeline
 from edge_sorter.plc.publisher import PublishResult
 from edge_sorter.service.model_load import Open, Running, SameModelError, load
+from edge_sorter.service.model_memory import ModelMemory
 from edge_sorter.service.probation import EVERY_NS, KEPT_TIMES, Probation, SecondLook, p99_ns
 from edge_sorter.types import Blind, Frame, SortDecision, Step
 
 log = logging.getLogger(__name__)
+
+CLOSE_S = 1.5
+"""A model that is still being loaded keeps the program no longer from ending: systemd would kill it, unheard."""
 
 
 class Stage(str, Enum):
@@ -66,6 +70,7 @@ class ModelSwap:
         fps: Nominal rate of the camera, or None.
         frame: Returns the newest frame.
         tell: Told every piece of news in one line.
+        memory: Remembers for the next start which models were taken back.
         open_with: Opens a detector.
     """
 
@@ -78,6 +83,7 @@ class ModelSwap:
         fps: float | None,
         frame: Callable[[], Frame | None],
         tell: Callable[[News, str], None],
+        memory: ModelMemory | None = None,
         open_with: Open = open_detector,
     ) -> None:
         self.stage = Stage.IDLE
@@ -94,7 +100,8 @@ class ModelSwap:
         self._baseline_ns: int | None = None
         self._took_ns: deque[int] = deque(maxlen=KEPT_TIMES)
         self._probation: Probation | None = None
-        self._failed: set[str] = set()
+        self._memory = memory or ModelMemory()
+        self._failed: set[str] = set(self._memory.taken_back)
 
     @property
     def manifest_confidence(self) -> float:
@@ -189,8 +196,11 @@ class ModelSwap:
 
     def close(self) -> None:
         """Give back every detector but the pipeline's first, which belongs to whoever opened it."""
+        self._memory.ended()
         if self._loader is not None:
-            self._loader.join()
+            self._loader.join(CLOSE_S)
+            if self._loader.is_alive():
+                log.warning("model %s is still being loaded; it is left to itself", self._wanted.model)
             with suppress(Empty):
                 loaded = self._loaded.get_nowait()
                 self._next = loaded if isinstance(loaded, Detector) else self._next
@@ -254,6 +264,7 @@ class ModelSwap:
             old_p99_ns=self._baseline_ns,
             began_ns=now_ns,
         )
+        self._memory.begins(new.manifest.sha256, model=self._wanted.model, before=self.section.model)
         self._next, self.stage = None, Stage.PROBATION
         self.section, self._sha256 = self._wanted, new.manifest.sha256
         pipeline.detector, pipeline.tracker.high_confidence = new, self._confidence_of(new)
@@ -290,6 +301,8 @@ class ModelSwap:
             watched.looks.old.close()
         self._probation, self.stage = None, Stage.IDLE
         self._took_ns = watched.took_ns
+        self._memory.passed()
+        self._failed.discard(self._sha256)
         detector = self._pipeline.detector
         sentence = f"model {detector.manifest.short_name if detector else '?'} passed its probation: {watched}"
         log.warning("%s", sentence)
@@ -302,6 +315,7 @@ class ModelSwap:
             return
         watched.looks.close()
         self._failed.add(new.manifest.sha256)
+        self._memory.took_back(why)
         old = watched.looks.old
         self._pipeline.detector, self._pipeline.tracker.high_confidence = old, self._confidence_of(old)
         self.section, self._sha256 = watched.before

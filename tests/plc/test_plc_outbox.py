@@ -294,11 +294,11 @@ def test_where_records_are_kept(tmp_path, monkeypatch, caplog):
     assert isinstance(open_outbox(OutboxSection(), replay=False), MemoryOutbox)
     assert "records wait in memory" in caplog.text
     assert isinstance(open_outbox(OutboxSection(path=tmp_path / "a"), replay=True), MemoryOutbox)
-    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path / 'state'}:/elsewhere")
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path / 'state'}:{tmp_path / 'state/line01'}")
     outbox = open_outbox(OutboxSection(), replay=False)
     assert isinstance(outbox, Outbox)
     outbox.close()
-    assert (tmp_path / "state" / "outbox.sqlite").is_file()
+    assert (tmp_path / "state/line01/outbox.sqlite").is_file(), "two lines on one machine share nothing"
 
 
 def test_writing_ahead_costs_microseconds(tmp_path):

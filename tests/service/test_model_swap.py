@@ -27,6 +27,7 @@ from edge_sorter.plc.publisher import MemoryPublisher
 from edge_sorter.replay import replay_journal
 from edge_sorter.replay.truth import judge, lane_by_plan, load_truth
 from edge_sorter.service.kept_journal import KeptJournal
+from edge_sorter.service.model_memory import ModelMemory, put_back
 from edge_sorter.service.model_swap import ModelSwap, News, Stage
 from edge_sorter.service.status import LineStatus
 from edge_sorter.sort import load_plan
@@ -96,6 +97,7 @@ class Line:
     news: list[tuple[News, str]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     swap: ModelSwap | None = None
+    memory: ModelMemory | None = None
     undecided: list[bool] = field(default_factory=list)
 
     def take_events(self, now_ns: int) -> list[LineEvent]:
@@ -134,6 +136,7 @@ class Line:
             fps=None,
             frame=lambda: self.status.seen().frame,
             tell=lambda news, sentence: self.news.append((news, sentence)),
+            memory=self.memory,
             open_with=self.open_with,
         )
         observers = [self.status, self.swap]
@@ -229,13 +232,21 @@ def test_swaps_mid_run_miss_no_parcel_and_the_journal_says_who_decided(config, r
 def test_a_model_that_sees_less_is_taken_back(config, root, tmp_path):
     """Its golden pictures are right, but nothing on the belt is sure enough for it."""
     path = variant(config, "blind", confidence=0.99)
-    line = Line(config, {150: at_once(config, path), 450: at_once(config, path)}, frames=460)
+    memory = ModelMemory(tmp_path / "models.json")
+    line = Line(config, {150: at_once(config, path), 450: at_once(config, path)}, frames=460, memory=memory)
     line.play()
+    memory.close()
     assert line.told == [News.SWITCHED, News.ROLLED_BACK, News.REFUSED], line.news
     assert "misses" in line.news[1][1]
     assert "taken back before" in line.news[2][1]
     assert line.pipeline.tracker.high_confidence == 0.25
     assert line.swap.section.model == config.detect.model
+    line_yaml = config.model_copy(
+        update={"journal": config.journal.model_copy(update={"path": tmp_path / "journal.jsonl"})}
+    )
+    section, said = put_back(at_once(config, path), ModelMemory.of(line_yaml))
+    assert section.model == config.detect.model, "a restart does not start with it either"
+    assert "misses" in said
 
 
 BAD = {

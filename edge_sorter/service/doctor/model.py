@@ -17,6 +17,7 @@ from edge_sorter.config import Config, DetectSection
 from edge_sorter.detect import Detector, open_detector
 from edge_sorter.errors import EdgeSorterError, EngineError
 from edge_sorter.service.doctor.finding import Finding, fail, ok, warn
+from edge_sorter.service.model_memory import ModelMemory, put_back
 from edge_sorter.types import Detections, Frame
 
 ENGINES = {"tensorrt": "tensorrt", "openvino": "openvino", "onnxruntime": "onnxruntime"}
@@ -31,22 +32,17 @@ def model(config: Config, pictures: list[Frame], *, fps: float | None) -> Iterat
     """Yield what there is to say about engines and model; `pictures` and `fps` are the camera's."""
     yield engines()
     try:
-        with open_detector(config.detect) as detector:
-            yield chosen(detector)
+        memory = ModelMemory.of(config)
+        section, instead = put_back(config.detect, memory)
+        if instead is not None:
+            yield warn("model", instead, f"put detect.model back; to start with it all the same, delete {memory.path}")
+        with open_detector(section) as detector:
+            yield acceptance(detector)
             looks = pictures or [_noise(detector)]
             yield speed(detector, looks, fps=fps)
-            yield from parity(config.detect, detector, looks)
+            yield from parity(section, detector, looks)
     except EdgeSorterError as error:
         yield fail("engine", error)
-
-
-def chosen(detector: Detector) -> Finding:
-    """Say which engine runs, and whether it is the one that was wanted."""
-    acceptance = detector.acceptance
-    if acceptance is not None and acceptance.refused:
-        reasons = "; ".join(acceptance.refused)
-        return warn("engine", f"{detector.description}, because others were refused: {reasons}", "edge-sorter accept")
-    return ok("engine", detector.description)
 
 
 def engines() -> Finding:

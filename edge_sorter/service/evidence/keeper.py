@@ -33,6 +33,7 @@ from edge_sorter.service.evidence.ring import Kept, Ring, keep
 from edge_sorter.service.evidence.store import Store, name_of
 from edge_sorter.service.kept_journal import LEAST_FREE, LEAST_FREE_BYTES, room_on_disk
 from edge_sorter.service.status import LineStatus
+from edge_sorter.state_folder import state_folder
 from edge_sorter.types import Blind, Frame, SortDecision, Step
 
 log = logging.getLogger(__name__)
@@ -59,8 +60,8 @@ def folder_of(section: EvidenceSection) -> Path | None:
     """Return where evidence is kept: as configured, else in the state directory of the service, else nowhere."""
     if section.path is not None:
         return section.path
-    state = os.environ.get("STATE_DIRECTORY")
-    return Path(state.split(":")[0]) / "evidence" if state else None
+    state = state_folder()
+    return None if state is None else state / "evidence"
 
 
 def open_evidence(
