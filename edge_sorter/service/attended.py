@@ -12,6 +12,7 @@ from dataclasses import replace
 from edge_sorter.plc.link import MqttLink
 from edge_sorter.plc.messages import AppState
 from edge_sorter.plc.publisher import NO_VITALS, PublishResult, Vitals
+from edge_sorter.service.alarm_log import AlarmLog
 from edge_sorter.service.notify import Notify
 from edge_sorter.service.overload import OverloadWatch
 from edge_sorter.service.status import LineStatus, Peers
@@ -43,6 +44,7 @@ class AttendedLink:
         self._next_peers_ns: int | None = None
         self._p99_ms: float | None = None
         self._overload = OverloadWatch()
+        self._alarm_log = AlarmLog()
         self.holds: Callable[[float], float | None] = lambda _: None
 
     def publish(self, decision: SortDecision) -> PublishResult:
@@ -96,6 +98,8 @@ class AttendedLink:
             self._look_at_load(now_ns, looked_at=vitals.frames)
             p99_ms = self._status.recent_p99_ms()
             self._p99_ms = None if p99_ms is None else round(p99_ms, 1)
+            alarms = tuple(link.alarms)
+            self._alarm_log.look(alarms)
             self._status.met(
                 Peers(
                     camera_drops=dict(source.drops),
@@ -105,7 +109,7 @@ class AttendedLink:
                     acked=link.acked,
                     outcomes=dict(link.outcomes),
                     rejected=dict(link.rejected),
-                    alarms=tuple(link.alarms),
+                    alarms=alarms,
                 )
             )
 

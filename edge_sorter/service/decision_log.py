@@ -33,7 +33,21 @@ class DecisionLog:
                 decision.lane,
                 decision.reason.value,
                 result.value,
+                extra={"fields": _fields(decision, result)},
             )
 
     def on_blind(self, blind: Blind) -> None:
         """The loop has already told it."""
+
+
+def _fields(decision: SortDecision, result: PublishResult) -> dict[str, object]:
+    """Return what a decision can be searched by."""
+    return {
+        "parcel": decision.parcel_uid,
+        "class": decision.class_name,
+        "lane": decision.lane,
+        "action": decision.action.value,
+        "reason": decision.reason.value,
+        "result": result.value,
+        "plan": decision.plan,
+    }

@@ -1,7 +1,8 @@
 """How log lines look: plain for a person, with a priority in front for journald, as JSON for collectors.
 
-Contract: one event is one line on standard error whatever the message holds. Under systemd the level travels as
-sd-daemon(3)'s prefix, so that `journalctl -p warning` works, and journald keeps the time.
+Contract: one event is one line on standard error whatever the message holds. Under systemd lines go to journald itself,
+with level and fields; where it cannot be reached, to standard error with sd-daemon(3)'s prefix. Fields are what a log
+call gives as `extra={"fields": {...}}`; JSON lines have them as well.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from enum import Enum
 
 from edge_sorter.clock import SystemClock, rfc3339
+from edge_sorter.service.journald import JournaldHandler, fields_of, priority
 
 CHATTY = ("amqtt", "transitions", "asyncio", "libav")
 MAX_CHARACTERS = 4000
@@ -32,8 +34,10 @@ def set_up(chosen: LogFormat, *, verbose: bool) -> None:
     """Send every log line to standard error, in the chosen format."""
     if chosen is LogFormat.AUTO:
         chosen = LogFormat.JOURNAL if goes_to_journald(os.environ, sys.stderr.fileno()) else LogFormat.PLAIN
-    handler = logging.StreamHandler(sys.stderr)
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(chosen))
+    if chosen is LogFormat.JOURNAL and goes_to_journald(os.environ, sys.stderr.fileno()):
+        handler = JournaldHandler(handler)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -61,12 +65,12 @@ class _Journal(logging.Formatter):
     """Lines with a syslog priority; journald takes each line by itself, so each gets it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        priority = _priority(record.levelno)
-        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines() or [""])
+        level = priority(record.levelno)
+        return "\n".join(f"<{level}>{line}" for line in super().format(record).splitlines() or [""])
 
 
 class _Json(logging.Formatter):
-    """One JSON object a line: time, level, logger, message and, where there is one, the traceback."""
+    """One JSON object a line: time, level, logger, message, fields and, where there is one, the traceback."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,15 +82,8 @@ class _Json(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage()[:MAX_CHARACTERS],
+            **fields_of(record),
         }
         if record.exc_info:
             told["traceback"] = self.formatException(record.exc_info)[-MAX_CHARACTERS:]
         return json.dumps(told, ensure_ascii=False)
-
-
-def _priority(level: int) -> int:
-    """Return the syslog priority of a log level: 2 critical, 3 error, 4 warning, 6 info, 7 debug."""
-    for least, priority in ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6)):
-        if level >= least:
-            return priority
-    return 7

@@ -161,6 +161,7 @@ def test_it_becomes_ready_and_decides(machine, root, releases):
     machine.until(f"curl -sf 127.0.0.1:{HTTP_PORT}/readyz")
     assert "RUNNING" in show(machine, "StatusText")[0]
     assert machine.run("stat -c '%U %a' /var/lib/edge-sorter/line01/journal.jsonl").stdout.strip() == "edge-sorter 640"
+    machine.run("test -e /var/lib/edge-sorter/line01/evidence && test ! -e /var/lib/edge-sorter/evidence")
 
 
 def test_it_runs_with_no_rights(machine):
@@ -245,6 +246,14 @@ def test_journald_gets_levels(machine):
     levels = {entry["PRIORITY"] for entry in map(json.loads, told) if "live: ready:" in str(entry["MESSAGE"])}
     assert levels == {"6"}
     assert "live: ready:" not in machine.run(f"journalctl -u {UNIT} -p warning --no-pager", check=False).stdout
+
+
+def test_journald_finds_the_decisions_of_a_lane(machine):
+    told = machine.run(f"journalctl -u {UNIT} EDGE_SORTER_LANE=L03 -o json --no-pager").stdout.splitlines()
+    entries = [json.loads(line) for line in told]
+    assert {entry["EDGE_SORTER_RESULT"] for entry in entries} <= {"SENT", "LATE", "DROPPED_OFFLINE"}
+    assert all("-> L03" in entry["MESSAGE"] and entry["PRIORITY"] == "6" for entry in entries)
+    assert entries
 
 
 def test_the_doctor_finds_the_running_line_well(machine):
