@@ -166,6 +166,15 @@ def test_size_of_a_parcel_from_its_box(degrees: float, size: tuple[float, float]
     assert belt_map.centre_mm(box)[0] == pytest.approx((0, 0), abs=0.1)
 
 
+@pytest.mark.parametrize("degrees", [0, -10, 44, 45, 90, 200])
+def test_the_size_of_one_box_is_that_of_many_to_the_last_bit(degrees: float) -> None:
+    belt_map = BeltMap(turned(degrees), image_size_px=SIZE)
+    corner = np.random.default_rng(5).uniform(-50, 900, (200, 2))
+    boxes = np.concatenate((corner, corner + np.random.default_rng(6).uniform(0, 300, (200, 2))), axis=1)
+    boxes[0, 2:] = boxes[0, :2]
+    assert [list(belt_map.size_of(tuple(box))) for box in boxes.tolist()] == belt_map.size_mm(boxes).tolist()
+
+
 def test_size_stays_sensible_where_it_cannot_be_solved() -> None:
     belt_map = BeltMap(turned(45), image_size_px=SIZE)
     length, width = belt_map.size_mm((400, 200, 560, 340))[0]

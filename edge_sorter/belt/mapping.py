@@ -151,6 +151,22 @@ class BeltMap:
         size: Floats = solved.T
         return size
 
+    def size_of(self, xyxy: tuple[float, float, float, float]) -> tuple[float, float]:
+        """Return length and width of what fills one box, to the last bit as `size_mm` does, without arrays' cost."""
+        x1, y1, x2, y2 = xyxy
+        x, y = (x1 + x2) / 2.0, (y1 + y2) / 2.0
+        left, top, right, bottom = map(self.point_mm, ((x1, y), (x, y1), (x2, y), (x, y2)))
+        rx, ry, dx, dy = right[0] - left[0], right[1] - left[1], bottom[0] - top[0], bottom[1] - top[1]
+        area = abs(rx * dy - dx * ry)
+        rx, ry, dx, dy = abs(rx), abs(ry), abs(dx), abs(dy)
+        length, width = max(rx, dx), max(ry, dy)
+        if rx * dy != dx * ry:
+            scale = area / (rx * dy - dx * ry)
+            along, across = (rx - dx) * scale, (dy - ry) * scale
+            if 0.5 * length < along < 2.0 * length and 0.5 * width < across < 2.0 * width:
+                return along, across
+        return length, width
+
 
 def _homography(source: Floats, target: Floats) -> Floats:
     """Return the 3x3 map of four points onto four, scaled so that depth is 1 in the middle of the source points."""

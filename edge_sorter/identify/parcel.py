@@ -46,6 +46,10 @@ class _Evidence:
 class Identifier:
     """Fuses the looks at each track into a parcel.
 
+    The size is that of the upright box around a parcel, brought to the belt: one that lies askew by an angle a shows
+    l cos a + w sin a along travel, and a tall one, being nearer to the camera, looks larger than it is. Both only ever
+    enlarge. Size rules must leave room for that.
+
     Args:
         section: What makes a code count.
         classes: Class names by id.
@@ -79,17 +83,13 @@ class Identifier:
         seen_codes: dict[int, set[tuple[str, str]]] = {}
         for read in reads:
             seen_codes.setdefault(read.track_id, set()).add((read.symbology, read.text))
-        sizes_mm = self._sizes_mm(tracks)
-        parcels = tuple(
-            self._update_one(track, sizes_mm.get(track.track_id), seen_codes.get(track.track_id, set()))
-            for track in tracks
-        )
+        parcels = tuple([self._update_one(track, seen_codes.get(track.track_id, set())) for track in tracks])
         live = {track.track_id for track in tracks if track.state is not TrackState.ENDED}
         for track_id in [track_id for track_id in self._evidence if track_id not in live]:
             del self._evidence[track_id]
         return parcels
 
-    def _update_one(self, track: Track, size_mm: tuple[float, float] | None, codes: set[tuple[str, str]]) -> Parcel:
+    def _update_one(self, track: Track, codes: set[tuple[str, str]]) -> Parcel:
         evidence = self._evidence.get(track.track_id)
         if evidence is None:
             evidence = self._evidence[track.track_id] = _Evidence()
@@ -104,8 +104,8 @@ class Identifier:
             evidence.touches_edge = x1 < left or y1 < top or x2 > right or y2 > bottom
             _vote(evidence, track)
             evidence.hazard |= self._flag_of.get(track.class_id) == "DG"
-            if size_mm is not None and not evidence.touches_edge:
-                evidence.sizes_mm.append(size_mm)
+            if self._belt_map is not None and not evidence.touches_edge:
+                evidence.sizes_mm.append(self._belt_map.size_of(track.looked_xyxy))
                 evidence.size_mm = _median(evidence.sizes_mm)
         for code in sorted(codes):
             if code in evidence.code_frames or len(evidence.code_frames) < CODES_KEPT:
@@ -140,19 +140,6 @@ class Identifier:
         if evidence.winner in self._flag_of:
             flags.add(self._flag_of[evidence.winner])
         return tuple(sorted(flags))
-
-    def _sizes_mm(self, tracks: Sequence[Track]) -> dict[int, tuple[float, float]]:
-        """Return length along travel and width across it, by track.
-
-        What is measured is the upright box around a parcel, brought to the belt: one that lies askew by an angle a
-        shows l cos a + w sin a along travel, and a tall one, being nearer to the camera, looks larger than it is.
-        Both only ever enlarge. Size rules must leave room for that.
-        """
-        measured = [track for track in tracks if track.measured]
-        if self._belt_map is None or not measured:
-            return {}
-        sizes = self._belt_map.size_mm([track.looked_xyxy for track in measured]).tolist()
-        return {track.track_id: (along, across) for track, (along, across) in zip(measured, sizes, strict=True)}
 
     def _accepted(self, evidence: _Evidence) -> tuple[Code, ...]:
         """Return the codes to believe, in the order they were first seen."""

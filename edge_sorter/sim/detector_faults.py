@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sorter.track.associate import assign, overlaps
+from edge_sorter.track.associate import assign, by_overlap, overlaps
 from edge_sorter.types import Detections
 
 Floats = NDArray[np.float64]
@@ -75,7 +75,7 @@ class Faults:
         boxes = detections.xyxy.astype(np.float64)
         iou, on_it = overlaps(truth.xyxy, boxes)
         _, held = overlaps(boxes, truth.xyxy)
-        pairs = assign(np.where(iou >= MATCH_IOU, iou, 0.0)) if iou.size else []
+        pairs = assign(by_overlap(iou, min_iou=MATCH_IOU))
         of = dict(pairs)
         for row in range(len(truth.xyxy)):
             if truth.visible[row] >= WHOLE:

@@ -66,21 +66,28 @@ class Footprint:
         Of two that were seen together for long, one has to cover the other as a second box on one parcel does. Else
         it is enough that the smaller one lies on the larger: a part that split off, or a track that took over.
         """
+        shared = self._shared(other)
+        if shared <= 0.0:
+            return False
         together_ns = min(self.last_seen_ns, other.last_seen_ns) - max(self.first_seen_ns, other.first_seen_ns)
-        return self._overlap(other, of_union=together_ns >= TOGETHER_NS) >= SAME
+        mine, its = self._area, other._area
+        of = mine + its - shared if together_ns >= TOGETHER_NS else min(mine, its)
+        return shared / of >= SAME
 
-    def _overlap(self, other: Footprint, *, of_union: bool) -> float:
-        """Return the overlap as a share of the union or of the smaller of the two, 0..1."""
+    @property
+    def _area(self) -> float:
+        x1, y1, x2, y2 = self.box
+        return (x2 - x1) * (y2 - y1)
+
+    def _shared(self, other: Footprint) -> float:
+        """Return the area that both cover."""
         if (self.velocity_s is None) != (other.velocity_s is None):
             return 0.0
         a, b = self.box, other.box
         width = min(a[2], b[2]) - max(a[0], b[0])
-        height = min(a[3], b[3]) - max(a[1], b[1])
-        if width <= 0.0 or height <= 0.0:
+        if width <= 0.0:
             return 0.0
-        area_a, area_b = (a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1])
-        shared = width * height
-        return shared / (area_a + area_b - shared if of_union else min(area_a, area_b))
+        return width * max(min(a[3], b[3]) - max(a[1], b[1]), 0.0)
 
 
 class Extent(NamedTuple):
@@ -238,9 +245,27 @@ class Trail:
         looks = [(look.box, look.travel_mm) for look in self.seen if look.travel_mm is not None]
         if self.belt_map is None or not looks:
             return None
+        return _within(_belt_fixed(self.belt_map, looks))
+
+    def reaches(self) -> list[Box]:
+        """Return belt-fixed boxes that the parcel may fill: `largest`, and the latest two, which lean as it does."""
+        looks = [(look.box, look.travel_mm) for look in self.seen if look.travel_mm is not None]
+        if self.belt_map is None or not looks:
+            return []
         boxes = _belt_fixed(self.belt_map, looks)
-        ordered, few = np.sort(boxes, axis=0), len(boxes) // 4
-        return (*ordered[few, :2].tolist(), *ordered[-1 - few, 2:].tolist())
+        latest = sum(look.travel_mm is not None for look in list(self.seen)[-2:])
+        return [_within(boxes), *(_box(row) for row in boxes[len(boxes) - latest :].tolist())]
+
+
+def _within(boxes: NDArray[np.float64]) -> Box:
+    """Return what three of four boxes (n, 4) stay within."""
+    ordered, few = np.sort(boxes, axis=0), len(boxes) // 4
+    return _box([*ordered[few, :2].tolist(), *ordered[-1 - few, 2:].tolist()])
+
+
+def _box(row: list[float]) -> Box:
+    x1, y1, x2, y2 = row
+    return x1, y1, x2, y2
 
 
 def _ends_in_sight(belt_map: BeltMap, xyxy: NDArray[np.float64]) -> NDArray[np.float64]:

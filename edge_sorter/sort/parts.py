@@ -44,9 +44,7 @@ def cut_from(
             continue
         if box is None:
             box = belt_fixed(belt_map, [(born.track.looked_xyxy, travel_mm)])
-        latest = [(look.box, look.travel_mm) for look in list(path.trail.seen)[-2:] if look.travel_mm is not None]
-        wholes = [path.trail.largest(), *(belt_fixed(belt_map, [look]) for look in latest)]  # the latest lean alike
-        if any(whole is not None and share_inside(box, whole) >= PART for whole in wholes):
+        if any(share_inside(box, whole) >= PART for whole in path.trail.reaches()):
             found.append(parcel.track.track_id)
     return tuple(found)
 

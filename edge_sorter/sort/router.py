@@ -198,8 +198,11 @@ class Router:
 
     def _strays(self, parcel: Parcel, path: Path, captured_ns: int, travel_mm: float | None) -> bool:
         """Tell whether a decided track now follows another parcel, and if so, let it begin a new path there."""
-        track, extent = parcel.track, self._taken.extent(parcel.track.track_id)
-        if not track.measured or extent is None or self._belt.map is None or travel_mm is None:
+        track = parcel.track
+        if not track.measured or self._belt.map is None or travel_mm is None:
+            return False
+        extent = self._taken.extent(track.track_id)
+        if extent is None:
             return False
         x1, y1, x2, y2 = track.looked_xyxy
         centre_mm = self._belt.map.point_mm(((x1 + x2) / 2.0, (y1 + y2) / 2.0))[0] - travel_mm

@@ -27,6 +27,8 @@ class Taken:
         self._footprints: OrderedDict[int, Footprint] = OrderedDict()
         self._claims: OrderedDict[int, Extent] = OrderedDict()
         self._left = 0
+        self._any_in_picture = False
+        """Whether the place of any may be known in the picture only."""
 
     def __len__(self) -> int:
         return len(self._footprints)
@@ -37,6 +39,7 @@ class Taken:
     def add(self, track_id: int, footprint: Footprint) -> None:
         """Remember where a decided parcel lies."""
         self._footprints[track_id] = footprint
+        self._any_in_picture |= footprint.velocity_s is not None
 
     def extent(self, track_id: int | None) -> Extent | None:
         """Return where the parcel decided by a track lies on the belt, or None where that is not known."""
@@ -87,16 +90,19 @@ class Taken:
 
     def carry(self, tracks: Iterable[Track], captured_ns: int) -> None:
         """Move footprints in the picture on with their tracks, so that a belt that stops does not lose them."""
-        for track in tracks:
+        for track in tracks if self._any_in_picture else ():
             taken = self._footprints.get(track.track_id)
             if taken is not None and taken.velocity_s is not None:
                 self._footprints[track.track_id] = taken.at(captured_ns, track.velocity_px_s)
 
     def forget(self, captured_ns: int) -> None:
         """Drop what can no longer matter."""
-        for track_id in [k for k, taken in self._footprints.items() if taken.velocity_s is not None]:
-            if captured_ns - self._footprints[track_id].at_ns > FORGET_NS:
-                del self._footprints[track_id]
+        if self._any_in_picture:
+            in_picture = [track_id for track_id, taken in self._footprints.items() if taken.velocity_s is not None]
+            for track_id in in_picture:
+                if captured_ns - self._footprints[track_id].at_ns > FORGET_NS:
+                    del self._footprints[track_id]
+            self._any_in_picture = bool(in_picture)
         while len(self._footprints) > REMEMBERED:
             self._footprints.popitem(last=False)
         while len(self._claims) > REMEMBERED:

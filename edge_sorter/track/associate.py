@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Pairs = list[tuple[int, int]]
+Weights = dict[tuple[int, int], float]
+"""How much, above 0, speaks for pairs (row, column), in their order; any other pair is out of the question."""
 
 REACH_WEIGHT = 0.1
 """Greatest weight of a pair that only its distance speaks for; any overlap of `min_iou` counts for more."""
@@ -56,9 +58,9 @@ def ious(a: Floats, b: Floats) -> Floats:
     return shared / np.maximum(area_a + area_b - shared, 1e-9)
 
 
-def by_overlap(iou: Floats, *, min_iou: float) -> Floats:
-    """Return how much speaks for each pair (m, n) where nothing but their overlap counts; 0 where nothing does."""
-    return np.where(iou >= min_iou, iou, 0.0)
+def by_overlap(iou: Floats, *, min_iou: float) -> Weights:
+    """Return how much speaks for each pair where nothing but their overlap (m, n) counts."""
+    return weights_of(np.where(iou >= min_iou, iou, 0.0))
 
 
 def by_reach(
@@ -80,25 +82,31 @@ def by_reach(
     return np.where((iou >= min_iou) & (iou > near), iou, near)
 
 
-def assign(weight: Floats) -> Pairs:
-    """Return the one-to-one pairs (row, column) of greatest total weight; entries of 0 or less are never paired.
+def weights_of(weight: Floats) -> Weights:
+    """Return the entries (m, n) above 0: of all tracks and boxes of a frame few pairs come into question."""
+    rows, columns = np.nonzero(weight > 0.0)
+    return dict(zip(zip(rows.tolist(), columns.tolist(), strict=True), weight[rows, columns].tolist(), strict=True))
 
-    Rows and columns fall into groups that share no positive entry. Most groups are a single pair, in most frames all
-    of them; the others are solved one by one with the Hungarian method.
+
+def assign(weights: Weights) -> Pairs:
+    """Return the one-to-one pairs (row, column) of greatest total weight, sorted.
+
+    Rows and columns fall into groups that share no pair. Most groups are a single pair, in most frames all of them;
+    the others are solved one by one with the Hungarian method.
     """
-    linked = [axis.tolist() for axis in np.nonzero(weight > 0.0)]
-    if all(len(set(axis)) == len(axis) for axis in linked):
-        return list(zip(*linked, strict=True))
+    linked = list(weights)
+    if len({row for row, _ in linked}) == len({column for _, column in linked}) == len(linked):
+        return linked
     pairs: Pairs = []
-    for rows, columns in _groups(*linked):
+    for rows, columns in _groups(linked):
         if len(rows) == 1 and len(columns) == 1:
             pairs.append((rows[0], columns[0]))
             continue
         tall = len(rows) > len(columns)
-        cost = -np.maximum(weight[np.ix_(rows, columns)], 0.0)
-        chosen = _hungarian((cost.T if tall else cost).tolist())
+        cost = [[-weights.get((row, column), 0.0) for column in columns] for row in rows]
+        chosen = _hungarian([list(line) for line in zip(*cost, strict=True)] if tall else cost)
         found = [(rows[j], columns[i]) if tall else (rows[i], columns[j]) for i, j in enumerate(chosen)]
-        pairs += [pair for pair in found if weight[pair] > 0.0]
+        pairs += [pair for pair in found if pair in weights]
     return sorted(pairs)
 
 
@@ -106,11 +114,11 @@ def _sides(boxes: Floats) -> Floats:
     return np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)
 
 
-def _groups(linked_rows: list[int], linked_columns: list[int]) -> list[tuple[list[int], list[int]]]:
-    """Return the connected groups of rows and columns, given the entries that link a row to a column."""
+def _groups(linked: Pairs) -> list[tuple[list[int], list[int]]]:
+    """Return the connected groups of rows and columns, given the pairs that link a row to a column."""
     columns_of: dict[int, list[int]] = {}
     rows_of: dict[int, list[int]] = {}
-    for row, column in zip(linked_rows, linked_columns, strict=True):
+    for row, column in linked:
         columns_of.setdefault(row, []).append(column)
         rows_of.setdefault(column, []).append(row)
     groups = []

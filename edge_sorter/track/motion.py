@@ -214,14 +214,15 @@ def correct(
     """
     area = motion.area
     noise, size_noise = CENTRE_NOISE**2 * area, SIZE_NOISE**2 * area
-    edges = motion.xyxy
-    if rows is None:
-        edges = xyxy - edges
-    else:
-        measured, unseen = xyxy - edges[rows], np.ones(len(edges), bool)
+    predicted = motion.xyxy
+    if rows is not None:
+        unseen = np.ones(len(predicted), bool)
         unseen[rows] = False
         noise[unseen] = size_noise[unseen] = np.inf  # what was not looked at teaches nothing
-        edges[rows], edges[unseen] = measured, 0.0
+        measured = predicted.copy()
+        measured[rows] = xyxy
+        xyxy = measured
+    edges = xyxy - predicted
     low, high = edges[:, :2], edges[:, 2:]
     centre, change = (low + high) / 2.0, high - low
     # The lesser of both edges' moves where they agree on the direction, else none.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge_sorter.config import TrackSection
 from edge_sorter.track import motion as moving
-from edge_sorter.track.associate import Pairs, assign, by_overlap, by_reach, ious, overlaps
+from edge_sorter.track.associate import Pairs, Weights, assign, by_overlap, by_reach, ious, overlaps, weights_of
 from edge_sorter.types import Box, Detections, Track, TrackState
 
 Floats = NDArray[np.float64]
@@ -147,28 +147,16 @@ class Tracker:
     def _pairs(self, boxes: Floats, certain: list[int], doubtful: list[int], dt_s: float) -> Pairs:
         """Return the pairs (track row, detection) of all stages; see the module's docstring."""
         iou = ious(self._motion.xyxy, boxes)
-        pairs = self._overlapping(iou, certain, [])
+        overlapping = by_overlap(iou, min_iou=self._section.min_iou)
+        pairs = self._chosen(overlapping, certain, [])
         if not self._belt_known and self._refine_newborn(boxes, pairs, dt_s):
             iou = ious(self._motion.xyxy, boxes)
+            overlapping = by_overlap(iou, min_iou=self._section.min_iou)
         pairs += self._reached(iou, boxes, certain, pairs)
-        return pairs + self._overlapping(iou, doubtful, pairs)
-
-    def _overlapping(self, iou: Floats, candidates: list[int], taken: Pairs) -> Pairs:
-        """Return new pairs (track row, detection) of tracks and candidates, not yet taken, whose boxes overlap.
-
-        Args:
-            iou: Overlaps (m, n) of all tracks and detections.
-            candidates: The detections this stage is about.
-            taken: Pairs of earlier stages.
-        """
-        rows, free = self._left(candidates, taken)
-        if not rows or not free:
-            return []
-        weight = by_overlap(iou[rows][:, free], min_iou=self._section.min_iou)
-        return self._chosen(weight, rows, free)
+        return pairs + self._chosen(overlapping, doubtful, pairs)
 
     def _reached(self, iou: Floats, boxes: Floats, candidates: list[int], taken: Pairs) -> Pairs:
-        """Return new pairs as `_overlapping` does, where a track may also take a box that lies near it.
+        """Return new pairs as `_chosen` does, where a track may also take a box that lies near it.
 
         Not one that repeats a box already taken, as for a label on a parcel: it says nothing of where others are.
 
@@ -178,7 +166,9 @@ class Tracker:
             candidates: The detections this stage is about.
             taken: Pairs of earlier stages.
         """
-        rows, free = self._left(candidates, taken)
+        taken_rows, taken_boxes = {row for row, _ in taken}, {i for _, i in taken}
+        rows = [row for row in range(len(self._lives)) if row not in taken_rows]
+        free = [i for i in candidates if i not in taken_boxes]
         if rows and free and taken:
             twin = _twins(boxes[[i for _, i in taken]], boxes[free]).tolist()
             free = [i for i, repeats in zip(free, twin, strict=True) if not repeats]
@@ -192,23 +182,26 @@ class Tracker:
             reach_px=moving.reach_px(self._motion, self._newborn())[rows],
             partial=self._belt_known,
         )
-        return self._chosen(weight, rows, free)
+        near = {(rows[m], free[n]): speaks for (m, n), speaks in weights_of(weight).items()}
+        return self._chosen(near, free, taken)
 
-    def _left(self, candidates: list[int], taken: Pairs) -> tuple[list[int], list[int]]:
-        """Return the track rows and the candidates of which no earlier stage made a pair."""
-        if not taken:
-            return list(range(len(self._lives))), candidates
+    def _chosen(self, weights: Weights, candidates: list[int], taken: Pairs) -> Pairs:
+        """Return the best new pairs (track row, detection).
+
+        Args:
+            weights: How much speaks for each pair.
+            candidates: The detections this stage is about.
+            taken: Pairs of earlier stages; who is in one is not free.
+        """
         taken_rows, taken_boxes = {row for row, _ in taken}, {i for _, i in taken}
-        rows = [row for row in range(len(self._lives)) if row not in taken_rows]
-        return rows, [i for i in candidates if i not in taken_boxes]
-
-    def _chosen(self, weight: Floats, rows: list[int], free: list[int]) -> Pairs:
-        """Return the best pairs (track row, detection), given how much speaks for each."""
-        if not weight.any():
-            return []
-        if not all(self._lives[row].believed for row in rows):
-            weight *= np.array([[1.0 if self._lives[row].believed else TENTATIVE_WEIGHT] for row in rows])
-        return [(rows[i], free[j]) for i, j in assign(weight)]
+        free = {i for i in candidates if i not in taken_boxes}
+        return assign(
+            {
+                (row, i): speaks if self._lives[row].believed else TENTATIVE_WEIGHT * speaks
+                for (row, i), speaks in weights.items()
+                if i in free and row not in taken_rows
+            }
+        )
 
     def _see(self, detections: Detections, boxes: Floats, pairs: Pairs) -> None:
         """Correct the tracks that were matched, and count a miss for the others."""
