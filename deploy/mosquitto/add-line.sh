@@ -11,8 +11,10 @@ if [ "$bad" = 1 ] || [ "$levels" -ne 4 ]; then
 	echo "usage: $0 enterprise/site/area/line/cell   (levels of a-z 0-9 _ -, as in the configuration's line section)" >&2
 	exit 2
 fi
+site=$(printf '%s' "$1" | cut -d/ -f2)
 line=$(printf '%s' "$1" | cut -d/ -f4)
 cell=$(printf '%s' "$1" | cut -d/ -f5)
 printf '\n# --- %s / %s\n' "$line" "$cell"
 sed -n '/^user /,$p' "$(dirname "$0")/acl.conf" |
-	sed -e "s#acme/hub7/sort/line03/vis01#$1#" -e "s#\.line03\.vis01#.$line.$cell#"
+	sed -e "s#acme/hub7/sort/line03/vis01#$1#" -e "s#\.line03\.vis01#.$line.$cell#" \
+		-e "s#^\(topic [a-z]*\) spBv1.0/hub7/#\1 spBv1.0/$site/#" -e "s#/line03-vis01#/$line-$cell#"

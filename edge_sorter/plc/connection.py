@@ -34,6 +34,7 @@ Version = Literal["5", "3.1.1"]
 
 UNSUPPORTED_PROTOCOL = 0x84
 TAKEN_OVER = 0x8E
+JSON = "application/json"
 _HUNG_UP = "the broker closed the connection without an answer"
 _MAX_INFLIGHT = 1000
 """Far above what the link lets out unacknowledged, so that paho never holds a message back by itself."""
@@ -51,10 +52,12 @@ class Phase(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """What the broker says in our name when the connection breaks; QoS 1, retained."""
+    """What the broker says in our name when the connection breaks; QoS 1."""
 
     topic: str
     payload: bytes
+    retain: bool = True
+    content_type: str = JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,7 @@ class Connection:
         retain: bool,
         expiry_s: int | None = None,
         correlation: bytes | None = None,
+        content_type: str = JSON,
     ) -> int | None:
         """Hand one message to the network thread.
 
@@ -169,7 +173,7 @@ class Connection:
             return None
         properties = None
         if self.version == "5":
-            properties = _properties(PacketTypes.PUBLISH, ContentType="application/json")
+            properties = _properties(PacketTypes.PUBLISH, ContentType=content_type)
             if expiry_s is not None:
                 properties.MessageExpiryInterval = expiry_s
             if correlation is not None:
@@ -210,9 +214,9 @@ class Connection:
             client.username_pw_set(section.username, password(section))
         use_tls(client, section)
         if will is not None:
-            kept = {"WillDelayInterval": 0, "ContentType": "application/json"}
+            kept = {"WillDelayInterval": 0, "ContentType": will.content_type}
             properties = _properties(PacketTypes.WILLMESSAGE, **kept) if five else None
-            client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
+            client.will_set(will.topic, will.payload, qos=1, retain=will.retain, properties=properties)
         client.on_socket_open = self._socket_opened
         client.on_connect = self._answered
         client.on_connect_fail = self._never_connected

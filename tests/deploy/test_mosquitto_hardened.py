@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +12,11 @@ import mosquitto as real
 import pytest
 
 PREFIX = "acme/hub7/sort/line03/vis01/edge_sorter/v1"
-USERS = ("sorter.line03.vis01", "gateway.line03.vis01", "monitor", "host", "operator", "scanner.line03.vis01")
+USERS = (
+    *("sorter.line03.vis01", "gateway.line03.vis01", "scanner.line03.vis01", "mirror.line03.vis01"),
+    *("monitor", "host", "operator", "scada"),
+)
+SPARKPLUG = "spBv1.0/hub7"
 
 pytestmark = [
     pytest.mark.broker,
@@ -100,12 +105,21 @@ def heard(broker, certs: Path, user: str, topic: str, *, writer: str) -> bool:
         ("host", "decision", False),
         ("operator", "cmd", True),
         ("operator", "decision", False),
+        ("mirror.line03.vis01", "state", False),
+        ("mirror.line03.vis01", "decision", False),
+        ("mirror.line03.vis01", "plc/ack", False),
+        ("mirror.line03.vis01", "cmd", False),
+        ("mirror.line03.vis01", f"{SPARKPLUG}/DDATA/line03-vis01/edge_sorter", True),
+        ("mirror.line03.vis01", f"{SPARKPLUG}/NDATA/line04-vis01", False),
+        ("scada", f"{SPARKPLUG}/NCMD/line03-vis01", True),
+        ("scada", f"{SPARKPLUG}/NDATA/line03-vis01", False),
+        ("scada", "cmd", False),
         ("monitor", "state", False),
         ("monitor", "decision", False),
     ],
 )
 def test_every_role_writes_its_own_topics_only(broker, certs, user, topic, allowed):
-    done = publish(broker, certs, user, f"{PREFIX}/{topic}")
+    done = publish(broker, certs, user, topic if topic.startswith("spBv1.0/") else f"{PREFIX}/{topic}")
     refused = "not authorized" in (done.stderr + done.stdout).lower()
     assert refused is not allowed, done.stderr + done.stdout
 
@@ -146,9 +160,57 @@ def test_keys_are_private_and_a_second_run_keeps_what_is_there(root, certs):
 
 def test_one_more_line(root):
     script = root / "deploy/mosquitto/add-line.sh"
-    shown = subprocess.run(["sh", script, "acme/hub7/sort/line04/vis02"], check=True, capture_output=True, text=True)
+    shown = subprocess.run(["sh", script, "acme/hub9/sort/line04/vis02"], check=True, capture_output=True, text=True)
     assert "user gateway.line04.vis02" in shown.stdout
-    assert "topic write acme/hub7/sort/line04/vis02/edge_sorter/v1/plc/#" in shown.stdout
+    assert "topic write acme/hub9/sort/line04/vis02/edge_sorter/v1/plc/#" in shown.stdout
+    assert "topic write spBv1.0/hub9/DDATA/line04-vis02/edge_sorter" in shown.stdout
+    assert "user mirror.line04.vis02" in shown.stdout
     assert "line03" not in shown.stdout
+    assert "hub7" not in shown.stdout
     for wrong in ("", "acme/hub7", "acme/hub7/sort/line04/vis#", "/a/b/c/d", "a/b/c/d/e/f"):
         assert subprocess.run(["sh", script, wrong], capture_output=True, check=False).returncode == 2
+
+
+def test_the_rights_of_the_mirror_are_enough_and_a_scada_host_sees_it(broker, certs):
+    pytest.importorskip("google.protobuf", reason="protobuf is not installed: the Sparkplug mirror was not run")
+    from edge_sorter.clock import SystemClock
+    from edge_sorter.config import LineSection, PlcSection, TlsSection
+    from edge_sorter.plc.gateway.settings import MirrorConfig
+    from edge_sorter.plc.gateway.sparkplug import SparkplugMirror
+    from edge_sorter.plc.messages import HeartbeatMessage, StateMessage
+
+    own = {"cert_file": certs / "mirror.line03.vis01.pem", "key_file": certs / "mirror.line03.vis01.key"}
+    config = MirrorConfig(
+        line=LineSection(enterprise="acme", site="hub7", area="sort", line="line03", cell="vis01"),
+        mqtt=PlcSection(host=broker.host, port=broker.port, tls=TlsSection(ca_file=certs / "ca.pem", **own)),
+        silent_after_ms=60_000,
+    )
+    stop = threading.Event()
+    seen: list[str] = []
+    command = ["mosquitto_sub", "-h", broker.host, "-p", str(broker.port), "-V", "mqttv5", "-t", f"{SPARKPLUG}/#"]
+    host = subprocess.Popen([*command, *tls(certs, "scada"), "-F", "%t"], stdout=subprocess.PIPE, text=True)
+    reader = threading.Thread(target=lambda: seen.extend(line.strip() for line in host.stdout))
+    mirror = threading.Thread(target=SparkplugMirror(config, clock=SystemClock()).run, args=(stop.is_set,))
+    reader.start()
+    mirror.start()
+    ts = "2026-11-21T18:03:11.5Z"
+    said = {
+        "state": StateMessage(boot_id="B", state="RUNNING", ts=ts),
+        "hb": HeartbeatMessage(boot_id="B", n=1, ts=ts, state="RUNNING"),
+    }
+
+    def speak() -> None:
+        for topic, message in said.items():
+            publish(broker, certs, "sorter.line03.vis01", f"{PREFIX}/{topic}", message.to_json().decode())
+        publish(broker, certs, "scada", f"{SPARKPLUG}/NCMD/line03-vis01", "\x12\x18\n\x14Node Control/Rebirthp\x01")
+
+    try:
+        births = {f"{SPARKPLUG}/NBIRTH/line03-vis01", f"{SPARKPLUG}/DBIRTH/line03-vis01/edge_sorter"}
+        real.wait_until(lambda: births <= set(seen), timeout_s=60, what="both births", meanwhile=speak)
+    finally:
+        stop.set()
+        mirror.join(30)
+        real.wait_until(lambda: f"{SPARKPLUG}/NDEATH/line03-vis01" in seen, what="its death")
+        host.terminate()
+        reader.join(30)
+        host.communicate()

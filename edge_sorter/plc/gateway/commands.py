@@ -1,4 +1,4 @@
-"""`edge-sorter gateway`: run the reference gateway, or examine somebody else's."""
+"""`edge-sorter gateway`: run the reference gateway or a mirror of the line, or examine somebody else's gateway."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from rich.table import Table
 
 from edge_sorter.stop import Stop
 
-app = typer.Typer(no_args_is_help=True, help="Between MQTT and the PLC: the Modbus gateway, and a test for other ones.")
+app = typer.Typer(
+    no_args_is_help=True, help="Between MQTT and the PLC: the Modbus gateway, a test for other ones, a mirror."
+)
 
 ConfigOption = Annotated[
     Path,
     typer.Option("--config", "-c", metavar="FILE", help="Gateway configuration, e.g. configs/demo/gateway.yaml"),
 ]
+MirrorOption = Annotated[
+    Path, typer.Option("--config", "-c", metavar="FILE", help="Mirror configuration, e.g. configs/demo/mirror.yaml")
+]
+ReplayOption = Annotated[bool, typer.Option("--replay", help="Look on at a replay (a clip) instead of the line")]
 MARKS = {"ok": "[green]ok[/]", "fail": "[bold red]FAIL[/]", "skip": "[yellow]skip[/]"}
 
 
@@ -40,6 +46,24 @@ def modbus(config: ConfigOption) -> None:
     counts = gateway.judge.counts
     answered = ", ".join(f"{count} {result.value}" for result, count in gateway.answered.items()) or "none"
     sys.stderr.write(f"ended: {counts.accepted} decisions taken; answers: {answered}\n")
+    raise typer.Exit(stop.exit_code)
+
+
+@app.command()
+def sparkplug(config: MirrorOption, replay: ReplayOption = False) -> None:
+    """Show the line to SCADA systems as a Sparkplug B edge node, until stopped: state, figures, lanes and alarms.
+
+    A mirror for people, never a way to the PLC: decisions are not in it, and nothing can be changed through it. Tags
+    and topics are in docs/gateways.md.
+    """
+    from edge_sorter.clock import SystemClock
+    from edge_sorter.plc.gateway.settings import load_mirror_config
+    from edge_sorter.plc.gateway.sparkplug import SparkplugMirror
+
+    mirror = SparkplugMirror(load_mirror_config(config), clock=SystemClock(), replay=replay)
+    with Stop().installed() as stop:
+        mirror.run(stop)
+    sys.stderr.write(f"ended: {mirror.births} births of the edge node, {mirror.messages} messages\n")
     raise typer.Exit(stop.exit_code)
 
 

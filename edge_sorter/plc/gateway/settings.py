@@ -1,4 +1,4 @@
-"""The gateway's own configuration file: which sorter it listens to, and which PLC it writes to."""
+"""Configuration files of gateways: which sorter they listen to, and what they write to, a PLC or a mirror."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from edge_sorter.config import LineSection, PlcSection
 from edge_sorter.yamlfile import Section, read_yaml
 
 LaneNumber = Annotated[int, Field(ge=1, le=65535)]
+SparkplugId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^/+#\s]+$")]
 
 
 class ModbusSection(Section):
@@ -51,6 +52,25 @@ class GatewayConfig(Section):
         return self
 
 
+class SparkplugSection(Section):
+    """Where the line appears in the Sparkplug B namespace."""
+
+    group: SparkplugId | None = Field(None, description="group id; default: line.site")
+    node: SparkplugId | None = Field(None, description="edge node id; default: <line>-<cell>")
+    device: SparkplugId = Field("edge_sorter", description="device id of the sorter below the edge node")
+    mqtt: PlcSection | None = Field(None, description="broker of the Sparkplug host; default: the sorter's")
+    report_ms: float = Field(500.0, gt=0, description="changes are gathered for so long and sent in one message")
+
+
+class MirrorConfig(Section):
+    """A mirror of one line for people and their screens; it can change nothing."""
+
+    line: LineSection = LineSection()
+    mqtt: PlcSection = PlcSection()
+    sparkplug: SparkplugSection = SparkplugSection()
+    silent_after_ms: float = Field(3000.0, gt=0, description="sorter's heartbeat silent: shown as gone")
+
+
 def load_gateway_config(path: Path) -> GatewayConfig:
     """Read a gateway's configuration; certificate paths are relative to the file.
 
@@ -58,13 +78,30 @@ def load_gateway_config(path: Path) -> GatewayConfig:
         ConfigError: Lists every mistake with its line.
     """
     config = read_yaml(path, GatewayConfig, what="gateway configuration")
+    return config.model_copy(update={"mqtt": _beside(config.mqtt, path)})
+
+
+def load_mirror_config(path: Path) -> MirrorConfig:
+    """Read a mirror's configuration; certificate paths are relative to the file.
+
+    Raises:
+        ConfigError: Lists every mistake with its line.
+    """
+    config = read_yaml(path, MirrorConfig, what="mirror configuration")
+    other = config.sparkplug.mqtt
+    sparkplug = config.sparkplug.model_copy(update={"mqtt": None if other is None else _beside(other, path)})
+    return config.model_copy(update={"mqtt": _beside(config.mqtt, path), "sparkplug": sparkplug})
+
+
+def _beside(section: PlcSection, path: Path) -> PlcSection:
+    """Make a broker's files relative to the configuration file."""
     base = path.resolve().parent
     update: dict[str, object] = {}
-    if config.mqtt.password_file is not None:
-        update["password_file"] = base / config.mqtt.password_file
-    if config.mqtt.tls is not None:
-        files = {name: getattr(config.mqtt.tls, name) for name in ("ca_file", "cert_file", "key_file")}
-        update["tls"] = config.mqtt.tls.model_copy(
+    if section.password_file is not None:
+        update["password_file"] = base / section.password_file
+    if section.tls is not None:
+        files = {name: getattr(section.tls, name) for name in ("ca_file", "cert_file", "key_file")}
+        update["tls"] = section.tls.model_copy(
             update={name: None if file is None else base / file for name, file in files.items()}
         )
-    return config.model_copy(update={"mqtt": config.mqtt.model_copy(update=update)})
+    return section.model_copy(update=update)

@@ -37,19 +37,20 @@ class SorterHealth:
 
     def usable(self, now_ns: int) -> bool:
         """Tell whether it lives and says that it sorts."""
-        age_ms = self._age_ms(now_ns)
+        age_ms = self.age_ms(now_ns)
         return (
             self.state in (AppState.RUNNING, AppState.DEGRADED) and age_ms is not None and age_ms <= self._hold_after_ms
         )
 
     def shown(self, now_ns: int) -> AppState:
         """Return what to tell others: its state, or worse where the heartbeat is old."""
-        age_ms = self._age_ms(now_ns)
+        age_ms = self.age_ms(now_ns)
         if age_ms is None or age_ms > self._hold_after_ms:
             return self.state if self.state is AppState.OFFLINE else AppState.HOLD
         if age_ms > self._degraded_after_ms and self.state is AppState.RUNNING:
             return AppState.DEGRADED
         return self.state
 
-    def _age_ms(self, now_ns: int) -> float | None:
+    def age_ms(self, now_ns: int) -> float | None:
+        """Return how old the newest heartbeat is; None before the first."""
         return None if self._heard_ns is None else (now_ns - self._heard_ns) / 1e6
