@@ -56,7 +56,8 @@ def test_every_message_of_the_line_is_told():
 
 
 def test_alarms_are_counted_and_the_worst_is_named():
-    values = told(alarm(), alarm("MISSORT", severity=1), alarm("LATE", "ACKED"))
+    plan = PlanStatusMessage(boot_id="B", ts=TS, active="p#1", result="ACTIVE")  # Plan/Active is no alarm
+    values = told(plan, alarm(), alarm("MISSORT", severity=1), alarm("LATE", "ACKED"))
     assert (values["Alarms/Active Count"], values["Alarms/Worst Severity"]) == (3, 1)
     assert values["Alarms/LATE/Acknowledged"] is True
     values = told(alarm(), alarm("MISSORT", severity=1), alarm("MISSORT", "CLEARED", severity=1))

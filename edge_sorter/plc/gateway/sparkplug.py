@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 
 from paho.mqtt.client import MQTTMessage
 
-from edge_sorter import __version__
 from edge_sorter.clock import Clock
 from edge_sorter.errors import MessageError
 from edge_sorter.plc.connection import Identity, Will
@@ -150,7 +149,6 @@ class SparkplugMirror:
         now = self._observer.now()
         return {
             "Properties/Software": Tag(Kind.TEXT, "edge_sorter", now),
-            "Properties/Version": Tag(Kind.TEXT, __version__, now),
             "Source/Connected": Tag(Kind.FLAG, self._observer.connected, now),
             "Source/Messages Refused": Tag(Kind.COUNT, self._observer.rejected.total(), now),
         }

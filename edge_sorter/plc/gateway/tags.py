@@ -61,6 +61,7 @@ class Tags:
         """Begin with what is there before anything was heard: the state, and every alarm as not active."""
         self.table: dict[str, Tag] = {}
         self.left_out = 0
+        self._active: dict[str, int] = {}
         self._put("State/Name", Kind.TEXT, AppState.OFFLINE.value, now)
         self._put("State/Sorting", Kind.FLAG, False, now)
         for code, row in ALARMS.items():
@@ -111,15 +112,15 @@ class Tags:
         self._put(f"{base}/Count", Kind.COUNT, message.count, at)
         self._put(f"{base}/Since", Kind.TIME, _time(message.since), at)
         self._put(f"{base}/Advice", Kind.TEXT, message.advice or alarm_text(message.code).advice, at)
+        if message.state == "CLEARED":
+            self._active.pop(message.code, None)
+        elif f"{base}/Active" in self.table:  # there was room for it
+            self._active[message.code] = message.severity
         self._count_alarms(at)
 
     def _count_alarms(self, at: datetime) -> None:
-        active = [path for path, tag in self.table.items() if path.endswith("/Active") and tag.value]
-        worst = [self.table[path.replace("/Active", "/Severity")].value for path in active]
-        self._put("Alarms/Active Count", Kind.COUNT, len(active), at)
-        self._put(
-            "Alarms/Worst Severity", Kind.COUNT, min((int(w) for w in worst if isinstance(w, int)), default=0), at
-        )
+        self._put("Alarms/Active Count", Kind.COUNT, len(self._active), at)
+        self._put("Alarms/Worst Severity", Kind.COUNT, min(self._active.values(), default=0), at)
 
     def _kpi(self, message: KpiMessage, at: datetime) -> None:
         for name, count in (
