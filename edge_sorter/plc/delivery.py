@@ -13,6 +13,7 @@ from collections.abc import Callable
 from edge_sorter.clock import Clock
 from edge_sorter.plc.alarms import AlarmBoard
 from edge_sorter.plc.book import DeliveryBook, Expects, Outcome, Story
+from edge_sorter.plc.boot import first_seq
 from edge_sorter.plc.figures import Figures
 from edge_sorter.plc.inbound import AckMessage, ConfirmMessage, LineMessage
 from edge_sorter.plc.lane_trust import LaneTrust
@@ -72,7 +73,7 @@ class Delivery:
         self._last_tick_ns: int | None = None
         self._allowance = 0.0
         self._stands = False
-        self._seq = self._dropped = 0
+        self._seq, self._dropped = first_seq(clock) - 1, 0
 
     @property
     def answers(self) -> Counter[str]:

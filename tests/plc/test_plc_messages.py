@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_sorter.clock import ReplayClock
+from edge_sorter.clock import EPOCH, ReplayClock
 from edge_sorter.config import LineSection
 from edge_sorter.journal import decision_record
-from edge_sorter.plc.boot import boot_id
+from edge_sorter.plc.boot import boot_id, first_seq
 from edge_sorter.plc.decode import decode
 from edge_sorter.plc.encode import MAX_PAYLOAD_BYTES, decision_message
 from edge_sorter.plc.messages import (
@@ -264,6 +264,15 @@ def test_boot_ids_sort_by_time_and_look_like_the_start_of_a_ulid():
     # ULID specification: 01ARYZ6S41 is 1469918176385 ms after the epoch.
     moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=1_469_918_176_385)
     assert boot_id(ReplayClock(wall_at_zero=moment)) == "01ARYZ6S41"
+
+
+def test_a_run_numbers_its_messages_above_those_of_the_run_before():
+    """Also one that is started again at once, after as many decisions as any line makes."""
+    began = datetime(2026, 11, 21, 18, 3, 11, 482_113, tzinfo=timezone.utc)
+    for sorted_s in (1, 60, 86_400):
+        before, after = (first_seq(ReplayClock(wall_at_zero=began + timedelta(seconds=s))) for s in (0, sorted_s))
+        assert before + 50 * sorted_s < after < 2**31
+    assert first_seq(ReplayClock(wall_at_zero=EPOCH)) == 1
 
 
 def test_memory_publisher_keeps_the_rules_of_a_link():

@@ -109,7 +109,7 @@ def test_models_change_and_exceptions_are_kept(broker, values, tmp_path):
             line.wait(10)
         outsider.close()
     said = told(topics.decision)
-    assert [d["seq"] for d in said] == list(range(1, len(said) + 1))
+    assert [d["seq"] - said[0]["seq"] for d in said] == list(range(len(said)))
     assert len({(d["parcel_uid"], d["rev"]) for d in said}) == len(said)
     marked = next(entry for entry in Store(kept.folder).entries() if entry.why == "mark")
     record = Store(kept.folder).record(marked.id)
