@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any
 
 from edge_sorter.events import (
+    DecidedBefore,
     EncoderCount,
     Flush,
     HostData,
@@ -41,6 +42,7 @@ KINDS: dict[str, type[LineEvent]] = {
     "limits": Thresholds,
     "model": ModelInUse,
     "due": Overdue,
+    "before": DecidedBefore,
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
 
@@ -70,6 +72,8 @@ def event_from(record: list[Any]) -> LineEvent:
     elif cls is HostData:
         values[3:4] = [tuple((key, value) for key, value in keys) for keys in values[3:4]]
         values[4:5] = [tuple(flags) for flags in values[4:5]]
+    elif cls is DecidedBefore:
+        values[1:] = [tuple(names) for names in values[1:]]
     return cls(*values)
 
 

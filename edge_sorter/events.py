@@ -213,6 +213,21 @@ class Overdue:
     at_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class DecidedBefore:
+    """What earlier runs decided last, told once at the start where their records were kept.
+
+    Attributes:
+        at_ns: Time of the start.
+        plc_indices: The PLC's numbers of those parcels, as far as they had one.
+        codes: What was read on them.
+    """
+
+    at_ns: int
+    plc_indices: tuple[int, ...] = ()
+    codes: tuple[str, ...] = ()
+
+
 LineEvent = (
     EncoderCount
     | PlcItem
@@ -226,5 +241,6 @@ LineEvent = (
     | Thresholds
     | ModelInUse
     | Overdue
+    | DecidedBefore
 )
 """Everything that may reach the pipeline besides frames."""

@@ -41,7 +41,7 @@ def encoder(count: Count, *, hz: int = 100, seconds: float = 25.0, start: int = 
 class GoldenLine:
     """A pipeline that gets the golden journal's detections and the events of the test, in the order of time."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, boot_id: str | None = None) -> None:
         journal = Journal(JOURNAL)
         header = journal.header
         self.header = header
@@ -51,7 +51,7 @@ class GoldenLine:
             detector=None,
             plan=load_plan(config.sort.plan, classes=tuple(header["classes"])),
             image_size_px=tuple(header["image_size_px"]),
-            boot_id=header["boot_id"],
+            boot_id=boot_id or header["boot_id"],
             classes=tuple(header["classes"]),
             high_confidence=header["high_confidence"],
         )

@@ -9,7 +9,7 @@ Contract: `claim` gives an item to one parcel only, and to nobody where two woul
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,13 +43,26 @@ class Span(NamedTuple):
 
 @dataclass(slots=True)
 class Item:
-    """One parcel of the PLC: index and place; its trailing end is not known before it has passed the eye."""
+    """One parcel of the PLC: index and place; its trailing end is not known before it has passed the eye.
+
+    Attributes:
+        plc_index, lead_mm, trail_mm: What the PLC told.
+        settled: Claimed, or given up.
+        missed: Given up as one that no camera saw.
+        late: Told when it was past the decision line already, so that nobody can say whether a camera saw it.
+    """
 
     plc_index: int
     lead_mm: float
     trail_mm: float | None
     settled: bool = False
     missed: bool = False
+    late: bool = False
+
+    @property
+    def end_mm(self) -> float:
+        """Its last edge, as far as that is known."""
+        return self.lead_mm if self.trail_mm is None else self.trail_mm
 
     @property
     def span(self) -> Span | None:
@@ -78,22 +91,36 @@ class ItemBook:
 
     Args:
         motion: Translates counts into travel.
-        at_mm: Belt coordinate of the eye.
+        at_mm, line_mm: Belt coordinates of the eye and of the decision line.
         tolerance_mm: How far eye and camera may differ about one parcel.
         eye: Its name; items of others are not heard.
     """
 
-    def __init__(self, motion: EncoderMotion, *, at_mm: float, tolerance_mm: float, eye: str) -> None:
+    def __init__(self, motion: EncoderMotion, *, at_mm: float, line_mm: float, tolerance_mm: float, eye: str) -> None:
         self._motion = motion
-        self._at_mm = at_mm
+        self._at_mm, self._line_mm = at_mm, line_mm
         self._tolerance_mm = tolerance_mm
         self._eye = eye
         self._items: OrderedDict[int, Item] = OrderedDict()
+        self._early: deque[PlcItem] = deque(maxlen=KEPT)
 
     def hear(self, heard: PlcItem) -> None:
-        """Take an item, or the second edge of one. An index that comes again elsewhere is another parcel's."""
-        lead_mm = self._place(heard.lead_count)
-        if heard.eye != self._eye or lead_mm is None:
+        """Take an item, or the second edge of one. An index that comes again elsewhere is another parcel's.
+
+        One that comes before the first sample of the encoder, as after a start, waits for that.
+        """
+        if heard.eye != self._eye:
+            return
+        self._early.append(heard)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        while self._early and self._motion.newest_ns is not None:
+            self._take(self._early.popleft())
+
+    def _take(self, heard: PlcItem) -> None:
+        lead_mm, now_mm = self._place(heard.lead_count), self._motion.travel_mm(self._motion.newest_ns or 0)
+        if lead_mm is None or now_mm is None:
             return
         trail_mm = None if heard.trail_count is None else self._place(heard.trail_count)
         if trail_mm is not None and trail_mm >= lead_mm:
@@ -103,7 +130,8 @@ class ItemBook:
             item.trail_mm = item.trail_mm if trail_mm is None else trail_mm
             return
         self._items.pop(heard.plc_index, None)
-        self._items[heard.plc_index] = Item(heard.plc_index, lead_mm, trail_mm)
+        item = self._items[heard.plc_index] = Item(heard.plc_index, lead_mm, trail_mm)
+        item.late = item.end_mm + now_mm > self._line_mm
         if len(self._items) > KEPT:
             self._items.popitem(last=False)
 
@@ -114,6 +142,7 @@ class ItemBook:
             span: Where the parcel rides.
             travel_mm, speed_mm_s: The present travel and speed of the belt.
         """
+        self._catch_up()
         near = [item for item in self._items.values() if not item.settled and self._fits(item, span)]
         late = [item for item in self._items.values() if item.missed and self._fits(item, span)]
         if late and not near:
@@ -130,17 +159,17 @@ class ItemBook:
 
     def span_of(self, plc_index: int) -> Span | None:
         """Return where an item rides, or None where that is not known (yet)."""
+        self._catch_up()
         item = self._items.get(plc_index)
         return None if item is None else item.span
 
-    def overdue(self, *, line_mm: float, travel_mm: float) -> list[Item]:
+    def overdue(self, travel_mm: float) -> list[Item]:
         """Return items nobody claimed although they are past the decision line and as much again as the tolerance."""
-        found = []
-        for item in self._items.values():
-            end_mm = item.lead_mm if item.trail_mm is None else item.trail_mm
-            if not item.settled and end_mm + travel_mm > line_mm + 2.0 * self._tolerance_mm:
-                item.settled = item.missed = True
-                found.append(item)
+        self._catch_up()
+        past_mm = self._line_mm + 2.0 * self._tolerance_mm - travel_mm
+        found = [item for item in self._items.values() if not (item.settled or item.late) and item.end_mm > past_mm]
+        for item in found:
+            item.settled = item.missed = True
         return found
 
     def _place(self, count: int) -> float | None:

@@ -83,6 +83,10 @@ class BeltMap:
         """Belt coordinate of the middle of the calibrated area, from which lateral offsets count."""
         self.across_mm = (float(belt_mm[:, 1].min()), float(belt_mm[:, 1].max()))
         """Extent of the calibrated area across travel."""
+        width, height = image_size_px
+        edges_px = ((0.0, height / 2.0), (float(width), height / 2.0), (width / 2.0, 0.0), (width / 2.0, float(height)))
+        self.entry_mm = min(self.point_mm(edge)[0] for edge in edges_px)
+        """Belt coordinate where things come into the picture."""
 
     def to_mm(self, points_px: ArrayLike) -> Floats:
         """Map picture points (n, 2) to the belt (n, 2); beyond the horizon they come out far away, but finite."""

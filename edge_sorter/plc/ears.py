@@ -102,9 +102,10 @@ class Ears:
                 at_ns = self._sample_times.taken_ns(at_ns, sent_ns(message, at_ns=at_ns, clock=self._clock))
             event = line_event(message, at_ns=at_ns, clock=self._clock)
             if event is not None:
-                self._put(event)
+                self.tell(event)
 
-    def _put(self, event: LineEvent) -> None:
+    def tell(self, event: LineEvent) -> None:
+        """Let the main loop hear an event, after those that wait."""
         if len(self._events) == EVENTS:
             self._events.popleft()
             self.dropped += 1
@@ -137,5 +138,5 @@ class Ears:
         return f"alarm {code} is known to a person"
 
     def _flush(self, _: dict[str, Any]) -> str:
-        self._put(Flush(self._clock.now_ns(), "MANUAL"))
+        self.tell(Flush(self._clock.now_ns(), "MANUAL"))
         return "parcels in view go to the exception lane"

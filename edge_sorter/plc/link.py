@@ -30,6 +30,7 @@ from edge_sorter.plc.inbox import inbound_filters
 from edge_sorter.plc.messages import AppState, InfoMessage, PlanStatusMessage, RouteAskMessage
 from edge_sorter.plc.outbox import open_outbox
 from edge_sorter.plc.publisher import NO_VITALS, Gate, PublishResult, Vitals
+from edge_sorter.plc.record import decided_before
 from edge_sorter.plc.topics import Topics
 from edge_sorter.plc.voice import Voice
 from edge_sorter.plc.wire import Tag, Wire
@@ -168,6 +169,9 @@ class MqttLink:
         Raises:
             PlcError: Not connected; says where, why and what to do.
         """
+        before = decided_before(self._outbox.before, at_ns=self._clock.now_ns())
+        if before is not None:
+            self._ears.tell(before)
         self._wire.start()
         self._catch_up()
 

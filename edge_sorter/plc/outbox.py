@@ -29,6 +29,8 @@ PERIOD_S = 0.05
 RETRY_S = 1.0
 READY = 200
 IN_MEMORY = 1000
+BEFORE = 256
+"""Records of earlier runs that a restart looks at: more parcels than lie between a photo-eye and the last diverter."""
 _BEGIN, _END = 1, 2
 
 
@@ -38,11 +40,13 @@ class MemoryOutbox:
     Attributes:
         dropped: Records lost before they were forwarded.
         trouble: Always empty: memory does not fail.
+        before: Always empty: memory forgets with the program.
     """
 
     def __init__(self) -> None:
         self.dropped = 0
         self.trouble = ""
+        self.before: list[bytes] = []
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._number = 0
         self._sent: dict[int, bytes] = {}
@@ -81,7 +85,10 @@ class Outbox:
 
     Attributes:
         trouble: Why records cannot be stored right now, or empty.
+        before: The newest records of earlier runs, at most `BEFORE`.
     """
+
+    before: list[bytes]
 
     def __init__(self, path: Path, *, max_bytes: int) -> None:
         """Open the file or make it, and end the stories that an earlier run left open.
@@ -96,6 +103,7 @@ class Outbox:
                 self._trail = opened.enter_context(closing(Trail(path, max_bytes=max_bytes)))
                 self._move()
                 self._trail.end_all(unfinished_record)
+                self.before = self._trail.newest(BEFORE)
                 opened.pop_all()  # all is well: they stay open
             except (OSError, sqlite3.Error) as error:
                 raise PlcError(

@@ -5,7 +5,10 @@ Whatever was not sent in time appears here as EXCEPTION with its reason, never a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edge_sorter.clock import Clock, rfc3339
+from edge_sorter.events import DecidedBefore
 from edge_sorter.plc.book import Outcome, Story
 from edge_sorter.plc.encode import whole_message
 from edge_sorter.plc.messages import DecisionMessage, ParcelMessage
@@ -83,6 +86,24 @@ def unfinished_record(payload: bytes) -> bytes:
     shared = {name: getattr(sent, name) for name in ParcelMessage.model_fields if name in DecisionMessage.model_fields}
     del shared["schema_"]
     return ParcelMessage(outcome=Outcome.UNFINISHED.value, **shared).to_json()
+
+
+def decided_before(records: Sequence[bytes], *, at_ns: int) -> DecidedBefore | None:
+    """Return what earlier runs decided, or None where no record of theirs is left to say, or one cannot be read.
+
+    Args:
+        records: Their newest records.
+        at_ns: Time of this start.
+    """
+    try:
+        parcels = [ParcelMessage.model_validate_json(record) for record in records]
+    except ValueError:
+        return None
+    if not parcels:
+        return None
+    indices = {parcel.plc_index for parcel in parcels if parcel.plc_index is not None}
+    codes = {code.text for parcel in parcels for code in parcel.codes}
+    return DecidedBefore(at_ns, tuple(sorted(indices)), tuple(sorted(codes)))
 
 
 def _fit(message: ParcelMessage) -> ParcelMessage:

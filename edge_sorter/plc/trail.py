@@ -70,6 +70,11 @@ class Trail:
         self.store((True, uid, record_of(payload)) for uid, payload in rows)
         return len(rows)
 
+    def newest(self, limit: int) -> list[bytes]:
+        """Return the newest records, the last one first."""
+        rows = self._base.execute("SELECT payload FROM record ORDER BY id DESC LIMIT ?", (limit,))
+        return [payload for (payload,) in rows]
+
     def waiting(self, limit: int) -> list[tuple[int, bytes]]:
         """Return records that were neither forwarded nor returned here before, the oldest first."""
         rows = self._base.execute(

@@ -14,7 +14,7 @@ from dataclasses import replace
 from edge_sorter.belt import BeltMotion
 from edge_sorter.belt.items import Claim
 from edge_sorter.config import SortSection
-from edge_sorter.events import HostData, LaneReport, LineEvent, PlanOffer, PlcItem, Thresholds, WallTime
+from edge_sorter.events import DecidedBefore, HostData, LaneReport, LineEvent, PlanOffer, PlcItem, Thresholds, WallTime
 from edge_sorter.sort.arrival import Arrival
 from edge_sorter.sort.conditions import Facts
 from edge_sorter.sort.counts import RouterCounts
@@ -28,6 +28,7 @@ from edge_sorter.sort.plan import SortPlan
 from edge_sorter.sort.plan_parts import Lane
 from edge_sorter.sort.plan_switch import PlanSwitch
 from edge_sorter.sort.plc_items import PlcItems
+from edge_sorter.sort.restart import RestartMemory
 from edge_sorter.sort.rounds import Rounds
 from edge_sorter.sort.verdict import Evidence, Wish, judge, to_exception
 from edge_sorter.types import Reason, SortDecision
@@ -59,6 +60,7 @@ class Dispatch:
         self._rounds = Rounds()
         self._host = HostBook()
         self._followers = Followers(section.min_gap_mm)
+        self._before = RestartMemory()
         self._wall: WallTime | None = None
         self._looked_ns = 0
         self._parcels = 0
@@ -79,6 +81,8 @@ class Dispatch:
 
     def _claimed(self, arrival: Arrival, claim: Claim, unexpected: str) -> Arrival:
         evidence = arrival.evidence
+        if evidence.flushed is Reason.RESTART_FLUSH and self._before.knows(evidence.parcel, claim):
+            evidence = evidence._replace(flushed=None)
         if claim.unexpected:
             flags = tuple(sorted({*evidence.parcel.flags, "UNEXPECTED"}))
             evidence = evidence._replace(parcel=replace(evidence.parcel, flags=flags))
@@ -137,6 +141,8 @@ class Dispatch:
             self._items.hear(event)
         elif isinstance(event, WallTime):
             self._wall = event
+        elif isinstance(event, DecidedBefore):
+            self._before.hear(event)
         elif isinstance(event, Thresholds):
             sure = {"min_hits": event.min_hits, "min_class_confidence": event.min_class_confidence}
             self._section = self._section.model_copy(update=sure)

@@ -27,6 +27,7 @@ class Path:
         part_of: Ids of the tracks whose parcel this may be a part of.
         stray: The same track, once it was seen where the decided parcel is not; see `Router._stray`.
         flushed: Why it is not trusted any more.
+        at_start: It was in view when this run began to look, so that a run before may have decided it.
         taken_over: The track followed another parcel before, whose evidence it still carries.
     """
 
@@ -43,4 +44,5 @@ class Path:
     part_of: tuple[int, ...] = ()
     stray: Path | None = None
     flushed: Reason | None = None
+    at_start: bool = False
     taken_over: bool = False

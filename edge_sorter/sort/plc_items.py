@@ -44,8 +44,7 @@ class PlcItems:
         self.section = section
         self.matched = self.unexpected = self.missed = 0
         self._belt = belt
-        (ax, ay), (bx, by) = belt.line.ends_px
-        self._line_mm = self._x_mm(((ax + bx) / 2.0, (ay + by) / 2.0))
+        self._line_mm = _line_mm(belt)
         self._differing = 0
         self.mismatched = False
 
@@ -58,7 +57,7 @@ class PlcItems:
         travel_mm, speed_mm_s = self._belt.motion.travel_mm(at_ns), self._belt.motion.speed_mm_s(at_ns)
         if position.lead_count is None or position.lead_mm is None or position.trail_mm is None or travel_mm is None:
             return Claim()
-        line_mm = self._x_mm(position.center_px)
+        line_mm = _x_mm(self._belt, position.center_px)
         span = Span(line_mm - position.trail_mm, line_mm - position.lead_mm)
         claim = self.book.claim(span, travel_mm=travel_mm, speed_mm_s=speed_mm_s or 0.0)
         self.matched += claim.plc_index is not None
@@ -80,14 +79,13 @@ class PlcItems:
         travel_mm = self._belt.motion.travel_mm(at_ns)
         if travel_mm is None:
             return []
-        found = self.book.overdue(line_mm=self._line_mm, travel_mm=travel_mm)
+        found = self.book.overdue(travel_mm)
         self.missed += len(found)
         return [self._missed(item, at_ns) for item in found]
 
     def _missed(self, item: Item, at_ns: int) -> Missed:
         motion = self._belt.motion
-        trail_mm = item.lead_mm if item.trail_mm is None else item.trail_mm
-        lead_at_mm, trail_at_mm = round(self._line_mm - item.lead_mm, 1), round(self._line_mm - trail_mm, 1)
+        lead_at_mm, trail_at_mm = round(self._line_mm - item.lead_mm, 1), round(self._line_mm - item.end_mm, 1)
         (ax, ay), (bx, by) = self._belt.line.ends_px
         position = BeltPosition(
             motion.ref(at_ns),
@@ -101,14 +99,26 @@ class PlcItems:
         track = Track(0, TrackState.ENDED, at_ns, (0.0, 0.0, 0.0, 0.0), (0.0, 0.0), False, 0.0, -1, 0, at_ns, at_ns)
         return Missed(item.plc_index, Parcel(track, "", 0.0), position, (lead_at_mm + trail_at_mm) / 2.0)
 
-    def _x_mm(self, point_px: tuple[float, float]) -> float:
-        assert self._belt.map is not None  # a photo-eye needs an encoder, and that a calibration
-        return self._belt.map.point_mm(point_px)[0]
+
+def _x_mm(belt: Belt, point_px: tuple[float, float]) -> float:
+    assert belt.map is not None  # a photo-eye needs an encoder, and that a calibration
+    return belt.map.point_mm(point_px)[0]
+
+
+def _line_mm(belt: Belt) -> float:
+    (ax, ay), (bx, by) = belt.line.ends_px
+    return _x_mm(belt, ((ax + bx) / 2.0, (ay + by) / 2.0))
 
 
 def open_items(section: PhotoEyeSection | None, *, belt: Belt) -> PlcItems | None:
     """Return the items of the configured photo-eye, or None without one."""
     if section is None or not isinstance(belt.motion, EncoderMotion):
         return None
-    book = ItemBook(belt.motion, at_mm=section.at_mm, tolerance_mm=section.tolerance_mm, eye=section.eye)
+    book = ItemBook(
+        belt.motion,
+        at_mm=section.at_mm,
+        line_mm=_line_mm(belt),
+        tolerance_mm=section.tolerance_mm,
+        eye=section.eye,
+    )
     return PlcItems(section, belt=belt, book=book)

@@ -36,6 +36,7 @@ from edge_sorter.sort.place import met_before, position_of, sweep
 from edge_sorter.sort.plan import SortPlan
 from edge_sorter.sort.plan_switch import PlanStatus
 from edge_sorter.sort.plc_items import PlcItems
+from edge_sorter.sort.restart import FirstView
 from edge_sorter.sort.taken import Taken
 from edge_sorter.sort.verdict import Evidence
 from edge_sorter.types import Parcel, Reason, SortDecision, TrackState
@@ -75,6 +76,7 @@ class Router:
         )
         self._flush_watch = FlushWatch(section)
         self._flush_at_start = flush_at_start
+        self._first_view = FirstView(belt)
         self._degraded = False
         self._paths: dict[int, Path] = {}
         self._parcels: Sequence[Parcel] = ()
@@ -93,6 +95,8 @@ class Router:
             degraded: Whether positions cannot be trusted now, so that all there is to decide is an exception.
         """
         self._degraded = degraded
+        if self._first_view.began_mm is None:
+            self._first_view.began_mm = travel_mm
         decisions = list(self._dispatch.tick(captured_ns, gap=self._gap))
         due: list[tuple[Crossing, Parcel, Path]] = []
         for parcel in parcels:
@@ -194,7 +198,10 @@ class Router:
     def _begin(self, parcel: Parcel, captured_ns: int, travel_mm: float | None) -> Path:
         anchor = self._line.anchor(parcel.track.xyxy)
         past = self._line.side(anchor) >= 0.0
-        return Path(anchor, captured_ns, travel_mm, Trail(self._belt.map, captured_ns), began_past=past)
+        trail, at_start = Trail(self._belt.map, captured_ns), parcel.track.in_view_at_start
+        if self._flush_at_start:
+            at_start = self._first_view.held(parcel.track, travel_mm)
+        return Path(anchor, captured_ns, travel_mm, trail, began_past=past, at_start=at_start)
 
     def _strays(self, parcel: Parcel, path: Path, captured_ns: int, travel_mm: float | None) -> bool:
         """Tell whether a decided track now follows another parcel, and if so, let it begin a new path there."""
@@ -258,7 +265,7 @@ class Router:
                     parcel,
                     lost=path.crossing is None or path.taken_over,
                     inseparable=None if group is None else group.reason,
-                    flushed=Reason.DEGRADED_MODE if self._degraded else self._flushed(parcel, path),
+                    flushed=Reason.DEGRADED_MODE if self._degraded else self._flushed(path),
                 ),
                 crossed_ns,
                 captured_ns,
@@ -284,11 +291,11 @@ class Router:
             return True
         return self._taken.covers(footprint, path.trail, gap_mm=gap_mm)
 
-    def _flushed(self, parcel: Parcel, path: Path) -> Reason | None:
+    def _flushed(self, path: Path) -> Reason | None:
         """Return why a parcel is not trusted since before it crossed, or None."""
         wholes = [self._paths[track_id].flushed for track_id in path.part_of if track_id in self._paths]
         flushed = next((reason for reason in (path.flushed, *wholes) if reason is not None), None)
-        if flushed is None and self._flush_at_start and parcel.track.in_view_at_start:
+        if flushed is None and self._flush_at_start and path.at_start:
             return Reason.RESTART_FLUSH
         return flushed
 
@@ -340,7 +347,7 @@ class Router:
         if self._is_decided(path, path.trail.footprint(parcel.track, travel_mm=travel_mm)):
             self.counts.split_suppressed += 1
             return None
-        if parcel.track.in_view_at_start:
+        if path.at_start:
             return None
         crossing = None
         if self._section.found_late == "exception" and travel_mm is not None:

@@ -82,8 +82,8 @@ def config(tmp_path):
 def test_row_19_the_host_in_time_late_and_silent(broker, config) -> None:
     steady = encoder(lambda at_s: 1000.0 * at_s)
     parcels = GoldenLine(config_with(encoder={"source": "mqtt", "mm_per_count": 0.5})).play(steady).decisions
-    with playing(broker, config) as (plc, _, clock):
-        scanner, host = Scanner(plc, parcels, time.monotonic() - clock.now_ns() / 1e9), Host(plc)
+    with playing(broker, config) as (plc, _, zero_s):
+        scanner, host = Scanner(plc, parcels, zero_s), Host(plc)
 
         def wait_for(what: str, **fields: object) -> dict:
             """Wait for a new decision that says this."""

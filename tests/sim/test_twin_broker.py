@@ -105,6 +105,14 @@ def test_a_line_stopped_midway_reports_what_it_saw(root, tmp_path, broker):
     out = tmp_path / "report.json"
     twin = command("sim-plc", "-c", small_line(root, tmp_path, broker, parcels=200), "--sorter", "--out", out)
     real.wait_until(lambda: outsider.on(f"{LIVE}/plc/confirm"), timeout_s=120, what="a parcel has landed")
+    told_once = [item["plc_index"] for item in messages(outsider, "plc/item") if item["edge"] == "TRAIL"]
+    assert len(set(told_once)) == len(told_once)
+    anew = messages(outsider, "hb")[-1] | {"boot_id": "ZZZZZZZZZZ"}
+    subprocess.run(
+        ["mosquitto_pub", "-h", broker.host, "-p", str(broker.port), "-t", f"{LIVE}/hb", "-m", json.dumps(anew)],
+        check=True,
+    )
+    real.wait_until(lambda: _told_again(outsider), timeout_s=60, what="a sorter that starts anew hears what is there")
     twin.terminate()
     _, told = twin.communicate(timeout=60)
     assert twin.returncode == 0, told
@@ -114,6 +122,12 @@ def test_a_line_stopped_midway_reports_what_it_saw(root, tmp_path, broker):
     said = [message["packml"] for message in messages(outsider, "plc/line/state")]
     assert (said[0], said[-1]) == ("EXECUTE", "STOPPED")
     outsider.close()
+
+
+def _told_again(outsider: real.Outsider) -> list[dict]:
+    """Items that were told twice, in the same words but for the time."""
+    told = [{**item, "ts": None} for item in messages(outsider, "plc/item") if item["edge"] == "TRAIL"]
+    return [item for number, item in enumerate(told) if item in told[:number]]
 
 
 @pytest.mark.parametrize(("fault", "said"), [("e_stop@2.5+1", "ABORTED"), ("encoder_lost@2.5+0.5", "HELD")])

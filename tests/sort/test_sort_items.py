@@ -133,7 +133,7 @@ def book(tolerance_mm: float = 50.0) -> tuple[ItemBook, EncoderMotion]:
     motion = EncoderMotion(mm_per_count=1.0)
     motion.feed(0, 0)
     motion.feed(10**9, 1000)
-    return ItemBook(motion, at_mm=0.0, tolerance_mm=tolerance_mm, eye="PE1"), motion
+    return ItemBook(motion, at_mm=0.0, line_mm=0.0, tolerance_mm=tolerance_mm, eye="PE1"), motion
 
 
 def claim(items_: ItemBook, lead_mm: float, length_mm: float = 200.0, travel_mm: float = 1000.0):
@@ -182,5 +182,5 @@ def test_any_items_in_any_order_give_each_index_once(heard, parcels) -> None:
     claimed = [
         found.plc_index for lead, length in parcels if (found := claim(items_, lead, length)).plc_index is not None
     ]
-    overdue = [item.plc_index for item in items_.overdue(line_mm=0.0, travel_mm=1e12)]
+    overdue = [item.plc_index for item in items_.overdue(1e12)]
     assert len(claimed + overdue) == len(set(claimed + overdue)) <= 21

@@ -54,6 +54,11 @@ class PlcProgram:
         self._early: list[DecisionMessage] = []
         self._speed_mm_s = 0.0
 
+    @property
+    def live(self) -> tuple[Item, ...]:
+        """Items between the eye and the end of the line."""
+        return tuple(self._live)
+
     # Decisions.
 
     def decide(self, message: DecisionMessage, *, now: datetime, count: int) -> AckResult:

@@ -154,6 +154,8 @@ class TwinServer:
     def _hear_boot(self, boot_id: str) -> None:
         if boot_id not in self.boots:
             self.boots.append(boot_id)
+            if len(self.boots) > 1:
+                self._voice.items_again()
 
     def _hear_beat(self, message: HeartbeatMessage, at_ns: int) -> None:
         self._hear_boot(message.boot_id)

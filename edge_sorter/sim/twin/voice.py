@@ -97,13 +97,20 @@ class Voice:
 
     def item(self, edge: EyeEdge) -> None:
         """Tell what the photo-eye saw."""
-        item = self._program.items[edge.stretch]
+        self._tell_item(self._program.items[edge.stretch], rear=not edge.front)
+
+    def items_again(self) -> None:
+        """Tell a sorter that started anew what is on its way from the eye."""
+        for item in self._program.live:
+            self._tell_item(item, rear=item.trail_count is not None)
+
+    def _tell_item(self, item: Item, *, rear: bool) -> None:
         message = ItemMessage(
             plc_index=item.plc_index,
             eye=self._config.photo_eye.name,
-            edge="LEAD" if edge.front else "TRAIL",
+            edge="TRAIL" if rear else "LEAD",
             lead_cnt=item.lead_count % WRAP,
-            trail_cnt=None if edge.front or item.trail_count is None else item.trail_count % WRAP,
+            trail_cnt=item.trail_count % WRAP if rear and item.trail_count is not None else None,
             ts=self._stamp(),
         )
         self._send(self._topics.plc_item, message)
