@@ -21,8 +21,11 @@ from edge_sorter.config import Config, load_config
 from edge_sorter.service.doctor import Verdict, configuration, examine, exit_code
 from edge_sorter.service.doctor.broker import broker, file_until, judge
 from edge_sorter.service.doctor.camera import CameraExam
-from edge_sorter.service.doctor.machine import clock_sync, disk, judge_chrony, memory, power, records
+from edge_sorter.service.doctor.clocks import clock_sync, judge_chrony, judge_ptp
+from edge_sorter.service.doctor.gpu import engine_cache, gpu
+from edge_sorter.service.doctor.machine import disk, memory, power, records
 from edge_sorter.service.doctor.model import unmatched
+from edge_sorter.service.doctor.page import page
 from edge_sorter.types import Detections
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -62,6 +65,81 @@ def test_a_clock_nobody_vouches_for_is_said(monkeypatch, tmp_path):
     (tmp_path / "timedatectl").write_text("#!/bin/sh\necho yes\n")
     (tmp_path / "timedatectl").chmod(0o755)
     assert clock_sync().verdict is Verdict.OK
+
+
+PTP = """sending: GET TIME_STATUS_NP
+\tdaebe0.fffe.62e6d1-0 seq 0 RESPONSE MANAGEMENT TIME_STATUS_NP
+\t\tmaster_offset              63
+\t\tingress_time               1795282521449878190
+\t\tlastGmPhaseChange          0x0000'0000000000000000.0000
+\t\tgmPresent                  true
+\t\tgmIdentity                 223355.fffe.22ab37
+"""
+"""What pmc of linuxptp 3.1.1 printed beside a ptp4l that followed another one."""
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "fact"),
+    [
+        (PTP, Verdict.OK, "+0.000 ms from 223355.fffe.22ab37 (PTP"),
+        (PTP.replace(" 63", " -7100000"), Verdict.WARN, "-7.100 ms"),
+        (PTP.replace("true", "false"), Verdict.WARN, "no grandmaster"),
+        (PTP.replace("master_offset", "else"), Verdict.WARN, "unknown"),
+    ],
+)
+def test_ptp(status, verdict, fact):
+    found = judge_ptp(status)
+    assert found.verdict is verdict
+    assert fact in found.fact
+
+
+def test_pmc_without_a_ptp4l_is_no_answer(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name, said in (("pmc", "sending: GET TIME_STATUS_NP"), ("timedatectl", "yes")):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho '{said}'\n")
+        (tmp_path / name).chmod(0o755)
+    assert "systemd does not say how well" in clock_sync().fact
+    (tmp_path / "pmc.txt").write_text(PTP)
+    (tmp_path / "pmc").write_text('#!/bin/sh\nwhile read -r line; do echo "$line"; done < "$0.txt"\n')
+    assert "PTP" in clock_sync().fact
+
+
+def test_a_gpu_that_nobody_uses_is_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    first, cache = gpu(tmp_path)
+    assert (first.verdict, cache.verdict) == (Verdict.OK, Verdict.OK)
+    assert "the processor" in first.fact
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 'NVIDIA RTX A2000, 550.54, 6138 MiB'\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    first, cache = gpu(tmp_path)
+    assert first.verdict is Verdict.WARN
+    assert first.fact.startswith("NVIDIA RTX A2000, 550.54, 6138 MiB, but TensorRT is not installed")
+    assert "takes minutes" in cache.fact
+    (tmp_path / "cache/edge-sorter/x.plan").write_bytes(b"x" * 3_000_000)
+    assert "1 files, 3 MB" in engine_cache(needed=True).fact
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    assert engine_cache(needed=True).verdict is Verdict.WARN
+
+
+def test_who_gets_into_the_page_is_said(demo, tmp_path):
+    def asked(**service: object) -> list:
+        section = demo.service.model_copy(update=service)
+        return list(page(demo.model_copy(update={"service": section}), now=NOW))
+
+    assert "no page" in asked(http=None)[0].fact
+    (found,) = asked(http="127.0.0.1:9464")
+    assert (found.verdict, "nobody can change anything" in found.fact) == (Verdict.OK, True)
+    token = tmp_path / "token"
+    token.write_text("x" * 20)
+    token.chmod(0o644)
+    first, second = asked(http="0.0.0.0:9464", token_file=token)
+    assert (first.verdict, second.verdict) == (Verdict.WARN, Verdict.WARN)
+    assert "readable" in first.advice
+    assert second.advice == f"chmod o= {token}"
+    (found,) = asked(http="127.0.0.1:9464", token_file=tmp_path / "none")
+    assert found.verdict is Verdict.FAIL
 
 
 def test_memory(tmp_path):

@@ -19,7 +19,7 @@ import nspawn
 import pytest
 import yaml
 
-pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.timeout(1800)]
 
 CAMERA_PORT, BROKER_PORT, HTTP_PORT = 8090, 1883, 9464
 LINE = "/etc/edge-sorter/line01/line.yaml"
@@ -54,14 +54,16 @@ def releases(root: Path, tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def wheelhouse(root: Path, tmp_path_factory) -> Path:
-    """All packages, collected as on a machine with network."""
+    """All packages, collected as on a machine with network; EDGE_SORTER_WHEELHOUSE: collected before."""
+    if collected := os.environ.get("EDGE_SORTER_WHEELHOUSE"):
+        return Path(collected)
     folder = tmp_path_factory.mktemp("wheelhouse")
     made = subprocess.run(
         [root / "deploy/jetson/install.sh", "wheelhouse", folder, "--no-tensorrt"],
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=1500,
     )
     if made.returncode:
         pytest.skip(f"packages cannot be collected here: {made.stderr.strip().splitlines()[-1]}")

@@ -140,10 +140,20 @@ def open_engine(kind: EngineKind, spec: EngineSpec) -> Engine:
     return openers[kind](spec)
 
 
+SERVICE_CACHE = Path("/var/cache/edge-sorter")
+"""CacheDirectory of the systemd unit."""
+
+
 def cache_folder() -> Path | None:
-    """Return the folder for compiled networks (in `XDG_CACHE_HOME`), or None where nothing can be written."""
+    """Return the folder for compiled networks (in `XDG_CACHE_HOME`), or None where nothing can be written.
+
+    The service's account finds the service's folder without being told, so that a command that is run by hand as that
+    account (doctor, accept) looks at what the line will use. Nobody else does: what lies there is loaded as code.
+    """
     base = os.environ.get("XDG_CACHE_HOME")
     try:
+        if not base and SERVICE_CACHE.is_dir() and SERVICE_CACHE.stat().st_uid == os.geteuid():
+            return SERVICE_CACHE
         folder = (Path(base) if base else Path.home() / ".cache") / "edge-sorter"
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:  # RuntimeError: no home folder, as in some service accounts

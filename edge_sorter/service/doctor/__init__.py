@@ -18,8 +18,10 @@ from edge_sorter.errors import ConfigError
 from edge_sorter.service.doctor.broker import broker
 from edge_sorter.service.doctor.camera import CameraExam
 from edge_sorter.service.doctor.finding import Finding, Verdict, fail, ok, warn
+from edge_sorter.service.doctor.gpu import gpu
 from edge_sorter.service.doctor.machine import machine
 from edge_sorter.service.doctor.model import model
+from edge_sorter.service.doctor.page import page
 
 __all__ = ["Finding", "Verdict", "examine", "exit_code"]
 
@@ -41,11 +43,13 @@ def examine(path: Path, *, doing: Callable[[str], None] = lambda _: None) -> Ite
     yield from machine(config)
     doing("broker")
     yield from broker(config)
+    yield from page(config)
     yield from running_line(config)
     doing("camera")
     exam = CameraExam(config)
     yield from exam.findings
     doing("model")
+    yield from gpu()
     yield from model(config, exam.pictures, fps=exam.fps)
 
 

@@ -8,17 +8,16 @@ from pathlib import Path
 
 from edge_sorter.config import Config
 from edge_sorter.plc.outbox import outbox_path
+from edge_sorter.service.doctor.clocks import clock_sync
 from edge_sorter.service.doctor.finding import Finding, ok, warn
 from edge_sorter.service.doctor.programs import answer_of
+from edge_sorter.service.evidence.keeper import folder_of
 from edge_sorter.service.temperature import temperatures_c
 
-CLOCK_OFF_MS = 5.0
-"""At 2 m/s this is 10 mm; the budget of a position that is told as a time."""
 HOT_C, TOO_HOT_C = 80.0, 95.0
 LEAST_FREE_SHARE = 0.05
 LEAST_FREE_BYTES = 2_000_000_000
 LEAST_MEMORY_BYTES = 500_000_000
-_SYNC_ADVICE = "apt-get install chrony and point it at the plant's time server; times in messages are wrong without"
 
 
 def machine(config: Config) -> Iterator[Finding]:
@@ -31,38 +30,13 @@ def machine(config: Config) -> Iterator[Finding]:
     yield from power()
 
 
-def clock_sync() -> Finding:
-    """Ask chrony, else systemd, whether the wall clock follows a time server."""
-    part = "clock"
-    if (tracking := answer_of("chronyc", "-c", "tracking")) is not None:
-        return judge_chrony(tracking)
-    if (synchronized := answer_of("timedatectl", "show", "--property=NTPSynchronized", "--value")) is not None:
-        if synchronized.strip() == "yes":
-            return ok(part, "synchronised (systemd does not say how well; chrony would)")
-        return warn(part, "not synchronised with any time server", _SYNC_ADVICE)
-    return warn(part, "nothing here says whether it is right: no chrony, no running systemd", _SYNC_ADVICE)
-
-
-def judge_chrony(tracking: str) -> Finding:
-    """Judge one line of `chronyc -c tracking`: reference, its name, stratum, time, offset in seconds, ..., leap."""
-    part, fields = "clock", tracking.strip().split(",")
-    try:
-        source, stratum, offset_ms, leap = fields[1], fields[2], float(fields[4]) * 1000, fields[-1]
-    except (IndexError, ValueError):
-        return warn(part, f"chrony says something unknown: {tracking.strip()!r}", "look at `chronyc tracking`")
-    if leap == "Not synchronised":
-        return warn(part, "chrony has no time server that answers", "check its sources: `chronyc sources`")
-    fact = f"{offset_ms:+.3f} ms from {source or 'its reference'} (stratum {stratum}, chrony)"
-    if abs(offset_ms) > CLOCK_OFF_MS:
-        return warn(part, fact, f"more than {CLOCK_OFF_MS:g} ms: positions told as times are off; check the network")
-    return ok(part, fact)
-
-
 def disk(config: Config) -> Iterator[Finding]:
     """Look at the disks that grow while running."""
     folders = {"disk": Path.cwd() if config.journal.path is None else config.journal.path.parent}
+    if (evidence := folder_of(config.evidence)) is not None and _disk_of(evidence) != _disk_of(folders["disk"]):
+        folders["disk of evidence"] = evidence
     for part, folder in folders.items():
-        place = next(path for path in (folder, *folder.parents) if path.exists())
+        place = _there(folder)
         usage = shutil.disk_usage(place)
         fact = f"{usage.free / 1e9:.1f} of {usage.total / 1e9:.1f} GB free at {place}"
         wanted = max(LEAST_FREE_BYTES, LEAST_FREE_SHARE * usage.total)
@@ -73,6 +47,15 @@ def disk(config: Config) -> Iterator[Finding]:
             yield warn(part, fact, f"less than {wanted / 1e9:.1f} GB: make room, or lower journal.max_mb")
         else:
             yield ok(part, fact)
+
+
+def _there(folder: Path) -> Path:
+    """Return the folder, or what exists of the way to it."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _disk_of(folder: Path) -> int:
+    return _there(folder).stat().st_dev
 
 
 def records(config: Config) -> Finding:
