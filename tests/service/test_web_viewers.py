@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import struct
 from dataclasses import replace
 
@@ -292,6 +293,10 @@ def test_the_manual_knows_every_alarm(root):
     missing = [
         code
         for code, row in ALARMS.items()
-        if f"| `{code}` | {row.severity} | {row.text} | {row.advice} |" not in manual
+        if not re.search(
+            rf"^\| `{code}` \| {row.severity} \| {re.escape(row.text)} \| [^|]{{8,}} \| {re.escape(row.advice)} \|$",
+            manual,
+            re.M,
+        )
     ]
     assert missing == [], "write them into docs/operate.md: they are what an operator looks up"
