@@ -3,11 +3,11 @@
 Contract: `Router.update` gets the parcels of every frame in order and returns the decisions that became due. It reads
 no clock and draws no random number, so the same parcels give the same decisions on any machine.
 
-A crossing is swept: it lies between two positions of a track, however far apart. A lost track goes on being swept
-while the belt's motion is known; otherwise it is only believed when it is seen again, or, when it ends, for a decision
-that says TRACK_LOST. A track that is not confirmed yet keeps its crossing until it is. A parcel found only past the
-line is counted (`unseen`) and not decided, unless `sort.found_late` asks for the exception lane: on a belt of known
-motion its place is as sure as any.
+A crossing is swept: it lies between two positions of a track, however far apart. A lost track goes on being swept while
+the belt's motion is known; otherwise it is only believed when it is seen again, or, when it ends, for a decision that
+says TRACK_LOST; where a belt of set speed stood meanwhile, only when it is seen again. A track that is not confirmed
+yet keeps its crossing until it is. A parcel found only past the line is counted (`unseen`) and not decided, unless
+`sort.found_late` asks for the exception lane: on a belt of known motion its place is as sure as any.
 
 A detector that cuts a parcel in two gives birth to a track inside another's footprint, or to two tracks of which one
 dies when the parcel is whole again. Such a part waits for the other track, and only decides if that one is gone, or
@@ -22,7 +22,7 @@ from dataclasses import replace
 
 from edge_sorter.belt import Belt, Crossing, DecisionLine
 from edge_sorter.config import SortSection
-from edge_sorter.events import LaneStatus, LineEvent
+from edge_sorter.events import LaneStatus, LineEvent, LineReport
 from edge_sorter.sort.arrival import Arrival
 from edge_sorter.sort.counts import RouterCounts
 from edge_sorter.sort.dispatch import Dispatch
@@ -38,6 +38,7 @@ from edge_sorter.sort.plan_switch import PlanStatus
 from edge_sorter.sort.plc_items import PlcItems
 from edge_sorter.sort.restart import FirstView
 from edge_sorter.sort.taken import Taken
+from edge_sorter.sort.unseen_stop import UnseenStop
 from edge_sorter.sort.verdict import Evidence
 from edge_sorter.types import Parcel, Reason, SortDecision, TrackState
 
@@ -75,6 +76,7 @@ class Router:
             items=items,
         )
         self._flush_watch = FlushWatch(section)
+        self._unseen_stop = UnseenStop(belt.motion)
         self._flush_at_start = flush_at_start
         self._first_view = FirstView(belt)
         self._degraded = False
@@ -125,7 +127,7 @@ class Router:
         due: list[tuple[Predicted, Parcel, Path]] = []
         for parcel in () if travel_mm is None else self._parcels:
             path = self._paths.get(parcel.track.track_id)
-            if path is None or path.part_of or travel_mm is None:
+            if path is None or path.part_of or travel_mm is None or self._unseen_stop.hides(parcel.track, at_ns):
                 continue
             found = predicted(parcel, path, line=self._line, belt=self._belt, at_ns=at_ns, travel_mm=travel_mm)
             if found is not None and self._dispatch.left_ns(*found.met, at_ns=at_ns) < RESERVE_NS:
@@ -148,6 +150,8 @@ class Router:
 
     def hear(self, event: LineEvent) -> tuple[SortDecision, ...]:
         """Take what the line tells between two frames; return the decisions it changes, with a higher `rev`."""
+        if isinstance(event, LineReport):
+            self._unseen_stop.hear(event)
         reason = self._flush_watch.reason(event)
         if reason is None:
             return self._dispatch.hear(event)
@@ -191,7 +195,8 @@ class Router:
             path = self._paths[track.track_id]
         if track.measured:
             path.trail.add(track, travel_mm=travel_mm, whole="TOUCHES_EDGE" not in parcel.flags)
-        if not (path.settled or path.began_past or path.crossing is not None):
+        astray = not track.measured and self._unseen_stop.hides(track, captured_ns)
+        if not (path.settled or path.began_past or path.crossing is not None or astray):
             sweep(path, parcel.track, line=self._line, travel_mm=travel_mm)
         return path
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sorting_world import feed, make_belt, make_router, parcel
 
+from edge_sorter.events import LineReport
 from edge_sorter.sort.overdue import RESERVE_NS
 from edge_sorter.types import Reason, TrackState
 
@@ -72,3 +75,33 @@ def test_on_a_degraded_line_it_goes_to_the_exception_lane():
     at_ns = next(ns for ns in range(600_000_000, 4_000_000_000, IDLE_NS) if router.overdue(ns, ns / 1e6))
     (decision,) = router.decide_overdue(at_ns, belt.motion.travel_mm(at_ns), degraded=True)
     assert (decision.lane, decision.reason) == ("HOSP", Reason.DEGRADED_MODE)
+
+
+@pytest.mark.parametrize("packml", ["HELD", "STOPPED"])
+def test_what_a_set_speed_belt_did_in_a_stop_that_nobody_saw_is_not_assumed(packml):
+    """The track that is not seen again dies; the parcel, found anew where it stood, is decided once, as it crosses."""
+    belt = make_belt()
+    router = make_router(belt, on_stop="verify")
+    ride(router, belt, until_s=0.6)
+    router.hear(LineReport(650_000_000, packml))
+    assert idle(router, belt, from_s=0.65, until_s=4.0) == []
+    decisions = []
+    for step in range(50):
+        at_s, moving_s = 4.0 + step * STEP_S, max(0, step - 25) * STEP_S
+        if step == 25:
+            router.hear(LineReport(round(at_s * 1e9), "EXECUTE"))
+        state = TrackState.LOST if step < 40 else TrackState.ENDED
+        ghost = parcel(1, at_s, 300.0 + 1000.0 * at_s, state=state, measured=False)
+        ghost = replace(ghost, track=replace(ghost.track, last_seen_ns=560_000_000))
+        decisions += feed(router, belt, at_s, ghost, parcel(2, at_s, 950.0 + 1000.0 * moving_s))
+    assert [(d.track_id, d.reason, d.flags) for d in decisions] == [(2, Reason.PLAN_MATCH, ())]
+
+
+def test_a_stop_before_a_parcel_was_last_seen_takes_nothing_from_it():
+    belt = make_belt()
+    router = make_router(belt, on_stop="verify")
+    router.hear(LineReport(0, "HELD"))
+    router.hear(LineReport(100_000_000, "EXECUTE"))
+    ride(router, belt, until_s=0.6)
+    (decision,) = idle(router, belt, from_s=0.6, until_s=4.0)
+    assert decision.flags == ("NO_PICTURE",)
