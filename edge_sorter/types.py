@@ -61,12 +61,15 @@ class Detections:
         xyxy: float32 (n, 4), image pixels.
         confidence: float32 (n,), 0..1.
         class_id: int64 (n,), index into the model's class list.
+        corners: float32 (n, 4, 2), image pixels, in order around each box, from models of oriented boxes, whose `xyxy`
+            is the hull; else None. For who measures models: no decision reads it, and no journal keeps it.
     """
 
     captured_ns: int
     xyxy: FloatArray
     confidence: FloatArray
     class_id: IntArray
+    corners: FloatArray | None = None
 
     def __post_init__(self) -> None:
         xyxy = np.array(self.xyxy, dtype=np.float32).reshape(-1, 4)
@@ -81,13 +84,18 @@ class Detections:
         for name, column in (("xyxy", xyxy), ("confidence", confidence), ("class_id", class_id)):
             column.setflags(write=False)
             object.__setattr__(self, name, column)
+        if self.corners is not None:
+            corners = np.array(self.corners, dtype=np.float32).reshape(len(xyxy), 4, 2)
+            corners.setflags(write=False)
+            object.__setattr__(self, "corners", corners)
 
     def __len__(self) -> int:
         return len(self.xyxy)
 
     def where(self, mask: NDArray[np.bool_] | IntArray) -> Detections:
         """Return the rows picked by a boolean mask (n,) or an index array."""
-        return Detections(self.captured_ns, self.xyxy[mask], self.confidence[mask], self.class_id[mask])
+        corners = None if self.corners is None else self.corners[mask]
+        return Detections(self.captured_ns, self.xyxy[mask], self.confidence[mask], self.class_id[mask], corners)
 
     @staticmethod
     def empty(captured_ns: int) -> Detections:

@@ -87,7 +87,8 @@ class Detector:
         keep = (xyxy[:, 0] < xyxy[:, 2]) & (xyxy[:, 1] < xyxy[:, 3])
         if self._section.mask:
             keep &= _inside(xyxy, self._section.mask, letterbox.image_size_px)
-        detections = Detections(frame.captured_ns, xyxy[keep], boxes.confidence[keep], boxes.class_id[keep])
+        corners = None if boxes.corners is None else letterbox.corners_to_image(boxes.corners)[keep]
+        detections = Detections(frame.captured_ns, xyxy[keep], boxes.confidence[keep], boxes.class_id[keep], corners)
         decoded = stopwatch_ns()
         self.stage_ns = {"preprocess": prepared - started, "infer": inferred - prepared, "decode": decoded - inferred}
         return detections

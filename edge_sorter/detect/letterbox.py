@@ -105,6 +105,11 @@ class Letterbox:
         mapped: FloatArray = np.clip(xyxy * self._factor + self._shift, 0, self._bounds)
         return mapped
 
+    def corners_to_image(self, corners: FloatArray) -> FloatArray:
+        """Map corners (n, 4, 2) likewise; they may lie outside the picture, or the box would be none any more."""
+        mapped: FloatArray = corners * self._factor[:2] + self._shift[:2]
+        return mapped
+
 
 def _crop_px(size_px: tuple[int, int], crop: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
     """Return x, y, width, height in whole pixels."""

@@ -1,7 +1,8 @@
-"""`python -m edge_sorter.lifecycle`: the commands of a model's life, and two that only this project's own weights need.
+"""`python -m edge_sorter.lifecycle`: the commands of a model's life, and three for this project's own weights.
 
 `data build` (`shipped_data.py`) mixed the sets that the shipped weights were trained on; for yours there is
-`edge-sorter dataset`. `peer` times the tool that they are compared with.
+`edge-sorter dataset`. `peer` times the tool that they are compared with, `shapes` says what oriented boxes
+would tell about parcels.
 """
 
 from __future__ import annotations
@@ -70,6 +71,41 @@ def bench_peer(
         model = export_peer(checkpoint, out, imgsz=imgsz)
     if model is not None:
         _print(json.dumps(track_fps(model, clip, imgsz=imgsz), indent=2))
+
+
+@app.command("shapes")
+def compare_shapes(
+    scenario: Annotated[Path, typer.Option(metavar="FILE", help="Scenario whose camera and belt are used")],
+    count: Annotated[int, typer.Option(min=10, help="Parcels of each kind and skew for the exact part")] = 100,
+    seed: int = 1,
+    model: Annotated[Path | None, typer.Option(metavar="FILE", help="Model of oriented boxes to look with")] = None,
+    clip: Annotated[Path | None, typer.Option(metavar="FILE", help="The scenario's rendered clip, for --model")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Look at every so-many-th frame of it")] = 5,
+) -> None:
+    """Show what upright and what oriented boxes tell: median errors of place, size and skew, "upright / oriented"."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from edge_sorter.lifecycle import box_shapes
+    from edge_sorter.sim import scenario as scenarios
+
+    loaded, told = scenarios.load(scenario), {}
+    for kind in box_shapes.HEIGHTS_MM:
+        for low, high in box_shapes.SKEWS_DEG:
+            looks = box_shapes.bound(loaded, kind=kind, skew_deg=(low, high), count=count, seed=seed)
+            told[f"{kind}, {low} to {high} degrees, exact"] = box_shapes.errors(looks)
+    if model is not None:
+        if clip is None:
+            raise ModelError("--model needs --clip, the scenario's rendered clip.")
+        looks = box_shapes.seen(loaded, clip, model, every=every)
+        for name, part in box_shapes.parted(looks).items():
+            told[f"{name}, seen by {model.stem} ({len(part)} looks)"] = box_shapes.errors(part)
+    table = Table(title='median errors, "upright / oriented"')
+    for column in ("parcels", "along mm", "across mm", "length mm", "width mm", "skew degrees"):
+        table.add_column(column)
+    for row in box_shapes.rows(told):
+        table.add_row(*row)
+    Console().print(table)
 
 
 def main() -> None:

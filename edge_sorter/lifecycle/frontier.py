@@ -1,9 +1,10 @@
 """What accuracy costs: every model at every input size on every engine, measured side by side.
 
 Contract: `measure` opens all of them in one process and times them in turns, one picture each, so that whatever else
-the machine does hits all alike: medians are comparable, and `ratio` (to the first point) even from one machine state to
-another. Accuracy is mAP through the same detectors. A point that the machine refuses to run as asked (golden pictures,
-no engine) is listed with the reason and never measured as something else.
+the machine does hits all alike: medians are comparable, `ratio` (to the first point) even from one machine state to
+another, and the fastest round is what the machine can do when it is let. Accuracy is mAP through the same detectors,
+with an interval; with a line's clip, what it is worth stands beside it: the decisions. A point that the machine refuses
+to run as asked (golden pictures, no engine) is listed with the reason and never measured as something else.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from edge_sorter.atomic import write_json
 from edge_sorter.clock import stopwatch_ns
 from edge_sorter.errors import EngineError, ModelError
+from edge_sorter.lifecycle.frontier_decisions import Decided, Line, decide
 from edge_sorter.lifecycle.plots import figure, save
 from edge_sorter.types import Frame, Image
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from edge_sorter.detect import Detector
 
 WARM_UP = 5
+RESAMPLES = 400
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,14 @@ class Point:
         size_px: Width and height of its input.
         engine: openvino, onnxruntime or tensorrt.
         running: What really ran; empty when refused.
-        median_ms: Median of the whole `detect`, letterbox to boxes.
+        fastest_ms: Fastest of all rounds of the whole `detect`, letterbox to boxes.
+        median_ms: Median of them.
         p95_ms: 95 of 100 were faster.
         ratio: Median of the time divided by the first point's in the same round.
         map50: On the labelled pictures.
         map50_95: On the labelled pictures.
+        map50_95_interval: Its 95 % interval, over pictures.
+        decided: Verdict on a line's clip, where one was given.
         refused: Why it was not measured.
     """
 
@@ -49,11 +55,14 @@ class Point:
     size_px: tuple[int, int]
     engine: str
     running: str = ""
+    fastest_ms: float = 0.0
     median_ms: float = 0.0
     p95_ms: float = 0.0
     ratio: float = 0.0
     map50: float = 0.0
     map50_95: float = 0.0
+    map50_95_interval: tuple[float, float] | None = None
+    decided: Decided | None = None
     refused: str = ""
 
     @property
@@ -78,6 +87,7 @@ def measure(
     engines: Sequence[str],
     truth: Truth,
     *,
+    line: Line | None = None,
     rounds: int = 60,
     threads: int = 0,
     on_progress: Callable[[str], None] | None = None,
@@ -108,19 +118,28 @@ def measure(
         spent_ms = _time(detectors, _picture(truth), rounds)
         for index, detector in enumerate(detectors):
             score = accuracy_of(
-                detector, truth.images, truth.labels, class_map=truth.class_map, any_class=truth.any_class
+                detector,
+                truth.images,
+                truth.labels,
+                class_map=truth.class_map,
+                any_class=truth.any_class,
+                resamples=RESAMPLES,
             )
             column = spent_ms[:, index]
             points[index] = replace(
                 points[index],
+                fastest_ms=round(float(column.min()), 3),
                 median_ms=round(float(np.median(column)), 3),
                 p95_ms=round(float(np.quantile(column, 0.95)), 3),
                 ratio=round(float(np.median(column / spent_ms[:, 0])), 3),
                 map50=round(score.map50, 4),
                 map50_95=round(score.map50_95, 4),
+                map50_95_interval=score.map50_95_interval,
             )
             if on_progress:
                 on_progress(f"{points[index].label}: mAP50-95 {score.map50_95:.3f}")
+    if line is not None:
+        points = [_decided(point, line, models, on_progress) for point in points]
     return [*points, *refused]
 
 
@@ -149,7 +168,10 @@ def write_report(points: Sequence[Point], folder: Path, *, about: dict[str, Any]
     measured = [point for point in points if not point.refused]
     for model in dict.fromkeys(point.model for point in measured):
         own = [point for point in measured if point.model == model]
-        axes.scatter([point.median_ms for point in own], [point.map50_95 for point in own], label=model)
+        times, heights = [point.median_ms for point in own], [point.map50_95 for point in own]
+        spread = [point.map50_95_interval or (point.map50_95, point.map50_95) for point in own]
+        reach = np.abs(np.array(spread) - np.array(heights)[:, None]).T
+        axes.errorbar(times, heights, yerr=reach, fmt="o", capsize=2, elinewidth=0.6, label=model)
     for point in measured:
         axes.annotate(
             f"{point.size_px[0]}x{point.size_px[1]} {point.engine}",
@@ -161,9 +183,17 @@ def write_report(points: Sequence[Point], folder: Path, *, about: dict[str, Any]
     edge = best(points)
     axes.plot([point.median_ms for point in edge], [point.map50_95 for point in edge], color="#888888", linewidth=1)
     axes.set_xlabel("median of detect, letterbox to boxes, ms")
-    axes.set_ylabel("mAP50-95")
+    axes.set_ylabel("mAP50-95, with its 95 % interval")
     axes.legend()
     return [path, save(drawing, folder / "frontier.png")]
+
+
+def _decided(point: Point, line: Line, models: Sequence[Path], on_progress: Callable[[str], None] | None) -> Point:
+    model = next(path for path in models if path.name == point.model)
+    decided = decide(line, model, point.size_px, point.engine)
+    if on_progress:
+        on_progress(f"{point.label}: {decided.lane_right} of {decided.lanes_judged} lanes right")
+    return replace(point, decided=decided)
 
 
 def _open(model: Path, size_px: tuple[int, int], engine: str, threads: int) -> Detector:

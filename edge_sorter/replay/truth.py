@@ -64,10 +64,12 @@ class Verdict:
     lane_right: int = 0
     wrong: list[dict[str, Any]] = field(default_factory=list)
     crossing_error_ms: list[float] = field(default_factory=list)
+    size_error_mm: list[tuple[float, float]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values; the share of right lanes comes with its 95 % Wilson interval."""
         errors = sorted(map(abs, self.crossing_error_ms))
+        sides = [sorted(side) for side in zip(*self.size_error_mm, strict=True)]
         return {
             "parcels": self.parcels,
             "decided": self.decided,
@@ -80,6 +82,7 @@ class Verdict:
             "wrong": self.wrong,
             "crossing_error_ms_median": round(errors[len(errors) // 2], 1) if errors else None,
             "crossing_error_ms_max": round(errors[-1], 1) if errors else None,
+            "size_error_mm_median": [round(side[len(side) // 2], 1) for side in sides] or None,
         }
 
 
@@ -145,6 +148,9 @@ def judge(truth: Truth, decisions: list[SortDecision], *, lane_of: LaneOf | None
         decision = own.get(parcel.parcel_id)
         if decision is not None:
             verdict.crossing_error_ms.append((decision.crossed_ns / 1e9 - parcel.cross_s) * 1e3)
+            if parcel.size_mm and decision.size_mm and parcel.group is None:
+                along, across = (abs(a - b) for a, b in zip(decision.size_mm, parcel.size_mm, strict=True))
+                verdict.size_error_mm.append((along, across))
         else:
             others = (own.get(parcel_id) for parcel_id in parcel.group_ids)
             decision = next((d for d in others if d is not None and d.reason in FOR_A_GROUP), None)

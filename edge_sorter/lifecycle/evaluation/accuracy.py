@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_sorter.lifecycle.evaluation.match import match
 from edge_sorter.lifecycle.evaluation.measure import look
-from edge_sorter.lifecycle.evaluation.precision import figures, rank
+from edge_sorter.lifecycle.evaluation.precision import bootstrap, draws, figures, interval_95, rank
 from edge_sorter.types import Frame
 
 if TYPE_CHECKING:
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """COCO's mAP over `images` pictures, at overlap 0.5 and averaged over 0.5 to 0.95."""
+    """COCO's mAP over `images` pictures, at overlap 0.5 and averaged over 0.5 to 0.95 (with its 95 % interval)."""
 
     images: int
     map50: float
     map50_95: float
+    map50_95_interval: tuple[float, float] | None = None
 
 
 def accuracy_of(
@@ -36,6 +37,7 @@ def accuracy_of(
     *,
     class_map: dict[int, int] | None = None,
     any_class: bool = False,
+    resamples: int = 0,
 ) -> Accuracy:
     """Run an open detector over a labelled folder.
 
@@ -45,6 +47,7 @@ def accuracy_of(
         labels: Folder of YOLO label files of the same stems.
         class_map: Their class ids to ours; None when they are ours.
         any_class: Positions only, for sets whose classes are not ours.
+        resamples: Sets of pictures drawn for the interval; 0 does without.
 
     Raises:
         DatasetError: A picture or label cannot be read, or the labels hold no box at all.
@@ -58,5 +61,10 @@ def accuracy_of(
         any_class=any_class,
     )
     ranked = rank(match(looked.truths, looked.found), looked.classes)
-    found = figures(ranked, np.ones(len(looked.truths)), confidence=detector.high_confidence)
-    return Accuracy(len(looked.truths), found["map50"], found["map50_95"])
+    pictures, confidence = len(looked.truths), detector.high_confidence
+    found, interval = figures(ranked, np.ones(pictures), confidence=confidence), None
+    if resamples:
+        weights = draws(pictures, None, resamples=resamples, seed=0)
+        drawn = bootstrap(lambda weight: figures(ranked, weight, confidence=confidence), weights)
+        interval = interval_95(drawn["map50_95"])
+    return Accuracy(pictures, found["map50"], found["map50_95"], interval)
