@@ -93,16 +93,16 @@ def compare_shapes(
     for kind in box_shapes.HEIGHTS_MM:
         for low, high in box_shapes.SKEWS_DEG:
             looks = box_shapes.bound(loaded, kind=kind, skew_deg=(low, high), count=count, seed=seed)
-            told[f"{kind}, {low} to {high} degrees, exact"] = box_shapes.errors(looks)
+            told[f"{kind} {low}-{high}, exact"] = box_shapes.errors(looks)
     if model is not None:
         if clip is None:
             raise ModelError("--model needs --clip, the scenario's rendered clip.")
         looks = box_shapes.seen(loaded, clip, model, every=every)
         for name, part in box_shapes.parted(looks).items():
-            told[f"{name}, seen by {model.stem} ({len(part)} looks)"] = box_shapes.errors(part)
+            told[f"{name}, seen ({len(part)} looks)"] = box_shapes.errors(part)
     table = Table(title='median errors, "upright / oriented"')
-    for column in ("parcels", "along mm", "across mm", "length mm", "width mm", "skew degrees"):
-        table.add_column(column)
+    for column in ("parcels, skew", "along mm", "across mm", "length mm", "width mm", "skew deg"):
+        table.add_column(column, no_wrap=True)
     for row in box_shapes.rows(told):
         table.add_row(*row)
     Console().print(table)

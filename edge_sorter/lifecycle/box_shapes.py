@@ -125,7 +125,7 @@ def parted(looks: Sequence[Look], *, limit_deg: float = 10.0) -> dict[str, list[
     """Part looks into those at parcels that lie nearly straight and those askew; a part without looks is left out."""
     straight = [look for look in looks if abs(look.true[4]) < limit_deg]
     askew = [look for look in looks if abs(look.true[4]) >= limit_deg]
-    parts = {f"skew below {limit_deg:g} degrees": straight, f"skew from {limit_deg:g} degrees": askew}
+    parts = {f"0-{limit_deg:g}": straight, f"{limit_deg:g} and more": askew}
     return {name: part for name, part in parts.items() if part}
 
 
