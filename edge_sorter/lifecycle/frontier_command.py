@@ -82,7 +82,8 @@ def frontier(
         "mAP50",
         "mAP50-95",
         "95 %",
-        "fastest ms",
+        "cpu ms",
+        "fastest",
         "median",
         "p95",
         "ratio",
@@ -101,7 +102,9 @@ def frontier(
 def _figures(point: Point) -> list[str]:
     low, high = point.map50_95_interval or (point.map50_95, point.map50_95)
     figures = [f"{point.map50:.3f}", f"{point.map50_95:.3f}", f"{low:.3f} to {high:.3f}"]
-    figures += [f"{ms:.1f}" for ms in (point.fastest_ms, point.median_ms, point.p95_ms)] + [f"{point.ratio:.2f}"]
+    figures += [f"{ms:.1f}" for ms in (point.cpu_ms, point.fastest_ms, point.median_ms, point.p95_ms)] + [
+        f"{point.ratio:.2f}"
+    ]
     if (decided := point.decided) is not None:
         figures.append(
             f"{decided.lane_right} of {decided.lanes_judged}, {decided.missed} missed, {decided.extra} extra"
