@@ -132,7 +132,7 @@ class FileClock(SystemClock):
     """
 
     def __init__(self, *, slow: float = 1.0) -> None:
-        self._slow = slow
+        self.slow = slow
         self.restart()
 
     def restart(self) -> None:
@@ -142,11 +142,11 @@ class FileClock(SystemClock):
 
     def now_ns(self) -> int:
         """Return nanoseconds since the clock was made."""
-        return round((time.monotonic_ns() - self._zero_ns) / self._slow)
+        return round((time.monotonic_ns() - self._zero_ns) / self.slow)
 
     def sleep_until(self, at_ns: int) -> None:
         """Sleep until the given time since the clock was made."""
-        wait_ns = (at_ns - self.now_ns()) * self._slow
+        wait_ns = (at_ns - self.now_ns()) * self.slow
         if wait_ns > 0:
             time.sleep(wait_ns / 1e9)
 

@@ -26,6 +26,7 @@ from edge_sorter.plc.link import MqttLink
 from edge_sorter.plc.topics import Topics
 from edge_sorter.replay.runner import Progress, ReplayOptions, ReplayResult, replay_clip
 from edge_sorter.service.attended import AttendedLink
+from edge_sorter.service.clip_pace import ClipPace
 from edge_sorter.service.decision_log import DecisionLog
 from edge_sorter.service.host_asker import HostAsker
 from edge_sorter.service.kept_journal import KeptJournal, Tell
@@ -204,6 +205,8 @@ def _observers(
 ) -> tuple[Observer, ...]:
     observers: list[Observer] = [around.status, DecisionLog()]
     config, page, path = around.config, around.page, around.config.journal.path
+    if isinstance(around.clock, FileClock):
+        observers.append(ClipPace(around.clock, slow=around.clock.slow))
     evidence = open_line_evidence(around)
     if evidence is not None:
         observers.append(evidence)

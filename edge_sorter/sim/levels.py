@@ -41,6 +41,13 @@ class ParcelKnobs:
     side_by_side: float = 0.0
     """Share of parcels that lie beside the one before them."""
     touching_mm: Range = (0.0, 8.0)
+    slides: float = 0.0
+    """Share of parcels that slide back on the belt once, on their way to the line."""
+    slide_mm: Range = (20.0, 150.0)
+    jams: float = 0.0
+    """Share of parcels that get stuck while the belt runs on; those behind them run up and stand as well."""
+    jam_mm: Range = (300.0, 1500.0)
+    """Belt that passes below a parcel until it comes free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,29 @@ class Level:
     """The same for `sort`. With `doubles: exception`, touching and side-by-side parcels must get that lane."""
 
 
+NORMAL = Level(
+    "normal",
+    BeltKnobs(speed_mm_s=2000.0, profile="stop-and-go"),
+    ParcelKnobs(),
+    CameraKnobs(fps=30.0, stamp_jitter_ms=1.0, lost=0.005, late=0.005),
+    DetectorKnobs(
+        noise_px=1.2,
+        noise_share=0.01,
+        wild=0.01,
+        misses=0.03,
+        low=0.03,
+        bias_px=2.0,
+        confused=0.03,
+        confused_soft=0.08,
+        false_per_frame=1.0,
+        false_sure=0.006,
+        doubled=0.05,
+        doubled_sure=0.02,
+        splits_per_parcel=0.005,
+        merges_per_pair=0.005,
+    ),
+)
+
 LEVELS: dict[str, Level] = {
     level.name: level
     for level in (
@@ -120,27 +150,13 @@ LEVELS: dict[str, Level] = {
             CameraKnobs(fps=30.0, stamp_jitter_ms=0.2),
             DetectorKnobs(noise_px=0.7, misses=0.005, low=0.01, confused=0.005),
         ),
+        NORMAL,
         Level(
-            "normal",
-            BeltKnobs(speed_mm_s=2000.0, profile="stop-and-go"),
-            ParcelKnobs(),
-            CameraKnobs(fps=30.0, stamp_jitter_ms=1.0, lost=0.005, late=0.005),
-            DetectorKnobs(
-                noise_px=1.2,
-                noise_share=0.01,
-                wild=0.01,
-                misses=0.03,
-                low=0.03,
-                bias_px=2.0,
-                confused=0.03,
-                confused_soft=0.08,
-                false_per_frame=1.0,
-                false_sure=0.006,
-                doubled=0.05,
-                doubled_sure=0.02,
-                splits_per_parcel=0.005,
-                merges_per_pair=0.005,
-            ),
+            "rough",
+            NORMAL.belt,
+            ParcelKnobs(slides=0.05, jams=0.002),
+            NORMAL.camera,
+            NORMAL.detector,
         ),
         Level(
             "hard",

@@ -9,7 +9,7 @@ World as everywhere in `sim`: x along travel, y across the belt from its near ed
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,11 @@ Ints = NDArray[np.int64]
 BELT_WIDTH_MM = 800.0
 FIRST_START_MM = -800.0
 """Centre of the first parcel at time 0: out of the picture, upstream."""
-SINGLE, DOUBLE, SIDE_BY_SIDE = 0, 1, 2
+SINGLE, DOUBLE, SIDE_BY_SIDE, JAMMED = 0, 1, 2, 3
+SLIDE_FROM_MM, JAM_AT_MM = (100.0, 750.0), (200.0, 850.0)
+"""Where parcels begin to slide, and where they get stuck: in view, and on the belt again well before the line."""
+SLIDING = (0.4, 0.8)
+"""What slides falls behind by this share of the belt's travel; what is stuck, by all of it."""
 FEW_MM = 20.0
 """Least distance between parcels side by side, and from the belt's edge."""
 
@@ -62,8 +66,9 @@ class Parcels:
         start_mm: (n,) centre along the belt at travel 0.
         lateral_mm: (n,) centre across the belt.
         reach_mm: (n, 2) half the extent along and across the belt.
-        group: (n,) SINGLE, DOUBLE or SIDE_BY_SIDE.
+        group: (n,) SINGLE, DOUBLE, SIDE_BY_SIDE, or JAMMED: stuck and now touching another.
         partner: (n,) the other parcel of its double or pair, or -1.
+        slip_mm: (n, 3) belt travel at which it begins to fall behind the belt, over which it does, and by how much.
     """
 
     kind: Ints
@@ -75,6 +80,7 @@ class Parcels:
     reach_mm: Floats
     group: Ints
     partner: Ints
+    slip_mm: Floats
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -89,6 +95,11 @@ class Parcels:
         low = np.stack((x, y, np.zeros_like(x)), axis=2)
         high = np.stack((x, y, np.broadcast_to(self.size_mm[:, 2:], x.shape)), axis=2)
         return np.concatenate((low, high), axis=1)
+
+    def slipped_mm(self, index: Ints, travel_mm: Floats) -> Floats:
+        """Return how far parcels (k,) have fallen behind the belt when it has travelled so far (k,)."""
+        begin, over, most = self.slip_mm[index].T
+        return np.clip((travel_mm - begin) / over, 0.0, 1.0) * most
 
 
 def lay(rng: np.random.Generator, knobs: ParcelKnobs, count: int) -> Parcels:
@@ -109,7 +120,7 @@ def lay(rng: np.random.Generator, knobs: ParcelKnobs, count: int) -> Parcels:
     skew = np.deg2rad(knobs.skew_deg) * rng.uniform(-1.0, 1.0, count) * np.where(beside, 0.2, 1.0)
     cos, sin = np.abs(np.cos(skew)), np.abs(np.sin(skew))
     reach = np.stack((cos * size[:, 0] + sin * size[:, 1], sin * size[:, 0] + cos * size[:, 1]), axis=1) / 2.0
-    return Parcels(
+    parcels = Parcels(
         kind=kind,
         class_id=np.array([CLASSES.index(k.class_name) for k in KINDS])[kind],
         size_mm=size.round(2),
@@ -119,7 +130,44 @@ def lay(rng: np.random.Generator, knobs: ParcelKnobs, count: int) -> Parcels:
         reach_mm=reach.round(2),
         group=group,
         partner=partner,
+        slip_mm=np.tile((0.0, 1.0, 0.0), (count, 1)),
     )
+    return _disturbed(rng, knobs, parcels) if knobs.slides or knobs.jams else parcels
+
+
+def _disturbed(rng: np.random.Generator, knobs: ParcelKnobs, parcels: Parcels) -> Parcels:
+    """Let some parcels slide and some get stuck; nobody slides into the one behind it, who is stuck is run into."""
+    count, group, slip = len(parcels), parcels.group.copy(), parcels.slip_mm.copy()
+    front, rear = parcels.start_mm + parcels.reach_mm[:, 0], parcels.start_mm - parcels.reach_mm[:, 0]
+    jams, slides = rng.random(count) < knobs.jams, rng.random(count) < knobs.slides
+    slid, share = rng.uniform(*knobs.slide_mm, count), rng.uniform(*SLIDING, count)
+    begin_mm = rng.uniform(*SLIDE_FROM_MM, count)
+    stuck_mm, at_mm = rng.uniform(*knobs.jam_mm, count), rng.uniform(*JAM_AT_MM, count)
+    free = 0  # the first parcel that no jam ahead reaches
+    for i in range(count):
+        room = rear[i] - front[i + 1] if i + 1 < count else np.inf
+        if i >= free and jams[i]:
+            free = _jam(parcels, group, slip, i, stuck_mm=stuck_mm[i], at_mm=at_mm[i])
+        elif i >= free and slides[i] and group[i] == SINGLE and room - FEW_MM > knobs.slide_mm[0]:
+            most = min(slid[i], room - FEW_MM)
+            slip[i] = begin_mm[i] - parcels.start_mm[i], most / share[i], most
+    return replace(parcels, group=group, slip_mm=slip.round(2))
+
+
+def _jam(parcels: Parcels, group: Ints, slip: Floats, head: int, *, stuck_mm: float, at_mm: float) -> int:
+    """Hold a parcel, and all that run up to it, until the belt has run on; return the first that is not held.
+
+    Each stands from the moment it touches the one ahead, so it falls behind by as much less as the gaps were wide.
+    """
+    front, rear = parcels.start_mm + parcels.reach_mm[:, 0], parcels.start_mm - parcels.reach_mm[:, 0]
+    begin, i, gaps = at_mm - parcels.start_mm[head], head, 0.0
+    while i < len(parcels) and gaps < stuck_mm and parcels.group[i] == SINGLE:
+        slip[i] = begin + gaps, stuck_mm - gaps, stuck_mm - gaps
+        i += 1
+        gaps += rear[i - 1] - front[i] if i < len(parcels) else np.inf
+    if i - head > 1:
+        group[head:i] = JAMMED
+    return i
 
 
 def _starts(rng: np.random.Generator, knobs: ParcelKnobs, reach: Floats, group: Ints, partner: Ints) -> Floats:
@@ -209,4 +257,4 @@ def drive(rng: np.random.Generator, knobs: BeltKnobs, *, travel_mm: float) -> Ri
 
 def travel_needed_mm(parcels: Parcels) -> float:
     """Return how far the belt has to travel until the last parcel is well out of the picture."""
-    return 3500.0 - float(parcels.start_mm.min())
+    return 3500.0 - float((parcels.start_mm - parcels.slip_mm[:, 2]).min())

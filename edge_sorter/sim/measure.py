@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_sorter.sim.camera import PinholeCamera
 from edge_sorter.sim.levels import CameraKnobs, DetectorKnobs, Level
-from edge_sorter.sim.line import Floats, Ints, Parcels, Ride
+from edge_sorter.sim.line import DOUBLE, JAMMED, SIDE_BY_SIDE, Floats, Ints, Parcels, Ride
 from edge_sorter.sim.scenario import CLASSES
 
 Bools = NDArray[np.bool_]
@@ -50,6 +50,8 @@ CAUSES = (
     "confused",
     "stop",
     "late_frame",
+    "slid",
+    "jammed",
 )
 FEW_LOOKS = 4
 """Fewer sure looks at a whole parcel than this, before the line, are a cause."""
@@ -103,8 +105,10 @@ def measure(rng: np.random.Generator, level: Level, parcels: Parcels, ride: Ride
     arrived = ~_lost(rng, level.camera, len(at_s))
     looks = _looks(parcels, travel)
     causes = {name: np.zeros(len(parcels), bool) for name in CAUSES}
-    for name, group in (("double", 1), ("side_by_side", 2)):
+    for name, group in (("double", DOUBLE), ("side_by_side", SIDE_BY_SIDE)):
         causes[name] = parcels.group == group
+    stuck = parcels.slip_mm[:, 1] <= parcels.slip_mm[:, 2]  # it fell behind by all that the belt travelled
+    causes["slid"], causes["jammed"] = (parcels.slip_mm[:, 2] > 0.0) & ~stuck, stuck
     seen = _seen(rng, knobs, looks, arrived, parcels)
     before_line = looks.place_mm[seen.index] < line_mm
     causes["few_looks"] = _count(seen.source[seen.sure & before_line & seen.whole], parcels) < FEW_LOOKS
@@ -137,22 +141,23 @@ class _Looks:
 
 def _looks(parcels: Parcels, travel: Floats) -> _Looks:
     low = np.searchsorted(travel, VIEW_MM[0] - parcels.start_mm - parcels.reach_mm[:, 0])
-    high = np.searchsorted(travel, VIEW_MM[1] - parcels.start_mm + parcels.reach_mm[:, 0])
+    high = np.searchsorted(travel, VIEW_MM[1] - parcels.start_mm + parcels.reach_mm[:, 0] + parcels.slip_mm[:, 2])
     counts = high - low
     source = np.repeat(np.arange(len(parcels)), counts)
     frame = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(low, counts)
+    moved = travel[frame] - parcels.slipped_mm(source, travel[frame])
     corners = parcels.corners_mm()[source]
-    corners[..., 0] += travel[frame][:, None]
+    corners[..., 0] += moved[:, None]
     pixels = CAMERA.project(corners.reshape(-1, 3)).reshape(-1, 8, 2)
     hull = np.concatenate((pixels.min(axis=1), pixels.max(axis=1)), axis=1)
     clipped = np.clip(hull, 0.0, (*IMAGE_PX, *IMAGE_PX))
     sides, whole_sides = clipped[:, 2:] - clipped[:, :2], hull[:, 2:] - hull[:, :2]
     visible = (sides > 8.0).all(axis=1) & (sides.prod(axis=1) > LEAST_SHARE * whole_sides.prod(axis=1))
-    source, frame = source[visible], frame[visible]
+    source, frame, moved = source[visible], frame[visible], moved[visible]
     return _Looks(
         frame=frame,
         source=source,
-        place_mm=parcels.start_mm[source] + travel[frame],
+        place_mm=parcels.start_mm[source] + moved,
         xyxy=clipped[visible],
         whole=(clipped == hull).all(axis=1)[visible],
         first=np.searchsorted(source, np.arange(len(parcels) + 1)),
@@ -265,7 +270,9 @@ def _merge(
     """Melt the boxes of some neighbours into one for a while."""
     behind = np.arange(1, len(parcels))
     gap = parcels.start_mm[:-1] - parcels.reach_mm[:-1, 0] - parcels.start_mm[1:] - parcels.reach_mm[1:, 0]
-    together = parcels.partner[behind] == behind - 1
+    together = (parcels.partner[behind] == behind - 1) | (
+        (parcels.group[:-1] == JAMMED) & (parcels.group[1:] == JAMMED)
+    )
     near = (np.abs(parcels.lateral_mm[:-1] - parcels.lateral_mm[1:]) < 300.0) & (gap < knobs.merge_gap_mm)
     chance = np.where(together, knobs.double_merges, np.where(near, knobs.merges_per_pair, 0.0))
     melted = np.zeros(len(parcels), bool)

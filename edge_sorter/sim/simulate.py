@@ -217,7 +217,7 @@ class _Encoder:
 
 
 def _truth(parcels: Parcels, rooms: Rooms, measured: Measured) -> Truth:
-    centre = LINE_MM - parcels.start_mm
+    centre = LINE_MM - parcels.start_mm + parcels.slip_mm[:, 2]  # whoever slides has done so before the line
     middle_mm = rooms.belt.map.middle_y_mm if rooms.belt.map else 0.0
     doubtful = rooms.section.doubles == "exception"
     return Truth(

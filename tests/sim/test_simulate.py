@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from edge_sorter.errors import ConfigError
 from edge_sorter.sim.interval import clopper_pearson
 from edge_sorter.sim.levels import LEVELS, BeltKnobs, CameraKnobs, DetectorKnobs, Level, ParcelKnobs
-from edge_sorter.sim.line import BELT_WIDTH_MM, DOUBLE, SIDE_BY_SIDE, SINGLE, drive, lay, travel_needed_mm
+from edge_sorter.sim.line import BELT_WIDTH_MM, DOUBLE, JAMMED, SIDE_BY_SIDE, SINGLE, drive, lay, travel_needed_mm
 from edge_sorter.sim.measure import CAMERA, IMAGE_PX, SEVERAL, measure
 from edge_sorter.sim.scenario import CLASSES
 from edge_sorter.sim.simulate import LINE_MM, run_shard, simulate
@@ -56,6 +57,51 @@ def test_partners_are_mutual_and_touch():
     for i in np.flatnonzero((parcels.group == DOUBLE) & (parcels.partner < np.arange(3000))):
         gap = parcels.start_mm[i - 1] - parcels.reach_mm[i - 1, 0] - parcels.start_mm[i] - parcels.reach_mm[i, 0]
         assert -0.1 <= gap <= 8.1
+
+
+ROUGH = ParcelKnobs(slides=0.3, jams=0.05, doubles=0.02, side_by_side=0.02)
+
+
+def test_parcels_that_slide_or_stand_never_pass_through_another_nor_run_back():
+    parcels = lay(generator(), ROUGH, 400)
+    everybody = np.arange(400)
+    begin, over, most = parcels.slip_mm.T
+    stuck, slid = over <= most, (most > 0.0) & (over > most)
+    assert stuck.sum() > 30
+    assert slid.sum() > 60
+    assert (parcels.group == JAMMED).sum() > 20
+    assert ((parcels.start_mm + begin + over - most)[most > 0.0] < LINE_MM - 100.0).all()  # over before the line
+    before, alone = None, parcels.group == SINGLE
+    for travel in np.arange(0.0, travel_needed_mm(parcels), 20.0):
+        place = parcels.start_mm + travel - parcels.slipped_mm(everybody, np.full(400, travel))
+        apart = (place - parcels.reach_mm[:, 0])[:-1] - (place + parcels.reach_mm[:, 0])[1:]
+        assert apart[(alone | (parcels.group == JAMMED))[1:]].min() > -0.1
+        if before is not None:
+            moved = place - before
+            assert moved.min() > -0.1
+            assert moved.max() < 20.1
+        before = place
+    touching = (parcels.group[:-1] == JAMMED) & (parcels.group[1:] == JAMMED) & stuck[1:] & stuck[:-1]
+    assert np.median(apart[touching]) == pytest.approx(0.0, abs=0.1)
+
+
+def test_a_line_without_slides_and_jams_is_the_line_it_was():
+    calm, rough = lay(generator(), ParcelKnobs(), 50), lay(generator(), ParcelKnobs(slides=0.5, jams=0.1), 50)
+    assert not calm.slip_mm[:, 2].any()
+    assert rough.slip_mm[:, 2].any()
+    assert (calm.start_mm == rough.start_mm).all()
+    assert (calm.lateral_mm == rough.lateral_mm).all()
+    digest = hashlib.sha256(np.concatenate((calm.start_mm, calm.lateral_mm, calm.size_mm.ravel())).tobytes())
+    assert digest.hexdigest()[:16] == "138789291801e291"
+
+
+@pytest.mark.parametrize(("knobs", "cause"), [(ParcelKnobs(slides=0.4), "slid"), (ParcelKnobs(jams=0.03), "jammed")])
+def test_what_slides_or_stands_still_gets_one_decision_of_its_own(knobs, cause, monkeypatch):
+    monkeypatch.setitem(LEVELS, "perfect", replace(PERFECT, parcels=knobs))
+    tally = run_shard("perfect", 3, 0, 120)
+    assert tally.by_cause[cause]["parcels"] > 8
+    assert (tally.outcomes["none"], tally.outcomes["two"], tally.ghosts) == (0, 0, 0)
+    assert tally.outcomes["right"] == 120
 
 
 @pytest.mark.parametrize("profile", ["constant", "ramp", "stop-and-go"])

@@ -2,7 +2,8 @@
 
 Contract: a function of world and program. `right` is the lane the plan wants (or, where that one could not take it,
 one the plan allows besides); `safe` is the exception or default lane instead, work for a person; `wrong` is another
-customer's lane. Parcels the sorter could not see cross its line are told and not counted.
+customer's lane. Parcels the sorter could not see cross its line are told and not counted, nor are those that had not
+landed when somebody stopped the line.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from edge_sorter.sim.twin.traffic import WorldParcel
 from edge_sorter.sim.twin.world import World
 from edge_sorter.sort import SortPlan
 
-OUTCOMES = ("right", "safe", "wrong", "on_belt")
+OUTCOMES = ("right", "safe", "wrong")
 FAULTS = ("undecided", "late", "second_decision")
 ROWS_SHOWN = 20
 
@@ -28,7 +29,7 @@ ROWS_SHOWN = 20
 def make_report(world: World, program: PlcProgram, plan: SortPlan) -> dict[str, Any]:
     """Return what became of every parcel, and the counts of it."""
     rows = [_row(world, program, plan, i) for i in range(len(world.traffic.parcels))]
-    judged = [row for row in rows if row["judged"]]
+    judged = [row for row in rows if row["judged"] and row["landed"] is not None]
     outcomes = Counter(row["outcome"] for row in judged)
     flaws = {name: sum(bool(row[name]) for row in judged) for name in FAULTS}
     return {
@@ -36,7 +37,7 @@ def make_report(world: World, program: PlcProgram, plan: SortPlan) -> dict[str, 
         "plan": plan.name,
         "parcels": len(rows),
         "judged": len(judged),
-        "landed_once": sum(row["landed"] is not None for row in judged),
+        "not_landed": sum(row["landed"] is None for row in rows),
         "shares": {name: _share(outcomes[name], len(judged)) for name in OUTCOMES},
         "faults": {name: _share(count, len(judged)) for name, count in flaws.items()},
         "decisions": {
@@ -73,7 +74,7 @@ def _row(world: World, program: PlcProgram, plan: SortPlan, i: int) -> dict[str,
         "uid": None if decision is None else decision.parcel_uid,
         "landed": landed,
         "landed_s": None if arrival is None else round(arrival.at_s, 3),
-        "outcome": _outcome(parcel, landed, plan),
+        "outcome": None if landed is None else _outcome(parcel, landed, plan),
         "result": _result(item, landed, i in world.struck),
         "undecided": decision is None and not (item is not None and item.late),
         "late": item is not None and item.late,
@@ -81,9 +82,7 @@ def _row(world: World, program: PlcProgram, plan: SortPlan, i: int) -> dict[str,
     }
 
 
-def _outcome(parcel: WorldParcel, landed: str | None, plan: SortPlan) -> str:
-    if landed is None:
-        return "on_belt"
+def _outcome(parcel: WorldParcel, landed: str, plan: SortPlan) -> str:
     if landed == parcel.lane or landed in parcel.also:
         return "right"
     return "safe" if landed in (plan.exception, plan.default) else "wrong"
@@ -110,24 +109,25 @@ def _share(count: int, of: int) -> dict[str, Any]:
 def show_report(console: Console, report: dict[str, Any]) -> None:
     """Print a report for people: counts first, then every parcel that did not end where it should."""
     console.print(
-        f"{report['judged']} of {report['parcels']} parcels counted, {report['landed_once']} landed; "
+        f"{report['judged']} of {report['parcels']} parcels counted; "
         f"{report['decisions']['accepted']} decisions accepted, {report['decisions']['late']} late",
         highlight=False,
     )
+    if report["not_landed"]:
+        console.print(f"stopped early: {report['not_landed']} had not landed and are not counted", highlight=False)
     table = Table("", "parcels", "share", "95 % interval", title="Where the parcels really landed")
     for name, share in (report["shares"] | report["faults"]).items():
         part = "-" if share["share"] is None else f"{share['share']:.2%}"
         between = f"{share['low']:.2%} .. {share['high']:.2%}"
         table.add_row(name.replace("_", " "), str(share["count"]), part, between)
     console.print(table)
-    odd = [row for row in report["rows"] if row["judged"] and row["outcome"] != "right"]
+    odd = [row for row in report["rows"] if row["judged"] and row["outcome"] not in ("right", None)]
     if not odd:
         return
     table = Table("parcel", "class", "should", "decided", "landed", "what happened", title="Not where they should be")
     for row in odd[:ROWS_SHOWN]:
         decided = f"{row['decided'] or '-'} {row['reason'] or ''}"
-        landed = row["landed"] or "-"
-        table.add_row(str(row["parcel"]), row["class"], row["lane"], decided, landed, row["result"])
+        table.add_row(str(row["parcel"]), row["class"], row["lane"], decided, row["landed"], row["result"])
     console.print(table)
     if len(odd) > ROWS_SHOWN:
         console.print(f"and {len(odd) - ROWS_SHOWN} more; --out keeps them all", highlight=False)
