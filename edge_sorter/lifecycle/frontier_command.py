@@ -95,7 +95,7 @@ def frontier(
             table.add_row("", point.label, f"refused: {point.refused[:60]}")
             continue
         table.add_row("*" if point.label in leading else "", point.label, *_figures(point))
-    Console().print(table)
+    Console(width=max(Console().width, 180 if line else 140)).print(table)  # figures that wrap say nothing
     sys.stdout.write("".join(f"{path}\n" for path in paths))
 
 
