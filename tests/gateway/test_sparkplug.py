@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 
 import mosquitto as real
@@ -88,24 +90,34 @@ def host(broker):
     assert one.faults == []
 
 
-@pytest.fixture
-def mirror(broker):
-    one = SparkplugMirror(
-        MirrorConfig(
-            line=LINE,
-            mqtt=PlcSection(host=broker.host, port=broker.port),
-            sparkplug=SparkplugSection(report_ms=100),
-            silent_after_ms=4000,
-        ),
-        clock=SystemClock(),
-    )
+@contextmanager
+def running(config: MirrorConfig) -> Iterator[SparkplugMirror]:
+    one = SparkplugMirror(config, clock=SystemClock())
     stop = threading.Event()
     thread = threading.Thread(target=one.run, args=(stop.is_set,))
     thread.start()
-    yield one
-    stop.set()
-    thread.join(30)
+    try:
+        yield one
+    finally:
+        stop.set()
+        thread.join(30)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def config(broker):
+    return MirrorConfig(
+        line=LINE,
+        mqtt=PlcSection(host=broker.host, port=broker.port),
+        sparkplug=SparkplugSection(report_ms=100),
+        silent_after_ms=4000,
+    )
+
+
+@pytest.fixture
+def mirror(config):
+    with running(config) as one:
+        yield one
 
 
 def alarm(sorter: Sorter, state: str, **more) -> None:
@@ -183,6 +195,31 @@ class TestOnABroker:
             lambda: host.bd_seq != first, timeout_s=60, what="a birth", meanwhile=lambda: host.ask_rebirth(NODE)
         )
         host.faults = [fault for fault in host.faults if "expected" not in fault and "not there" not in fault]
+
+    def test_a_host_with_a_broker_of_its_own_sees_the_sorters_broker_go_and_come(self, host, broker, config, tmp_path):
+        (tmp_path / "line").mkdir()
+        line = real.Mosquitto(tmp_path / "line", persistence=True).start()
+        scada = PlcSection(host=broker.host, port=broker.port)
+        config = config.model_copy(
+            update={
+                "mqtt": PlcSection(host=line.host, port=line.port),
+                "sparkplug": SparkplugSection(report_ms=100, mqtt=scada, group="hub7"),
+            }
+        )
+        other = Sorter(line)
+        try:
+            with running(config):
+                assert host.wait("DBIRTH").metrics["State/Sorting"] is True
+                line.stop()
+                host.wait("DDEATH")
+                real.wait_until(lambda: host.values[f"{NODE}:Source/Connected"] is False, what="the node says why")
+                line.start()
+                assert host.wait("DBIRTH", 2).metrics["State/Sorting"] is True
+                real.wait_until(lambda: host.values[f"{NODE}:Source/Connected"] is True, what="the node says it")
+                assert (host.count("NBIRTH"), host.count("NDEATH")) == (1, 0)
+        finally:
+            other.close()
+            line.stop()
 
     def test_killed_it_is_dead_and_ended_it_says_so(self, host, sorter, broker, tmp_path):
         file = tmp_path / "mirror.yaml"
