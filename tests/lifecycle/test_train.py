@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -127,3 +128,22 @@ def test_several_gpus_get_a_process_each_that_resumes_the_recorded_run() -> None
         *("edge_sorter.lifecycle", "train", "--resume", "--out", "run", "--device", "0,1,3"),
         *("--threads", "2", "--loaders", "1", "--no-bf16"),
     ]
+
+
+def test_weights_with_another_architecture_are_its_start_also_when_resumed(tmp_path: Path) -> None:
+    """Upstream takes the architecture from `model`, and what fits of the weights from `pretrained`."""
+    from edge_sorter.lifecycle import run_record
+    from edge_sorter.lifecycle.train import _overrides
+    from edge_sorter.lifecycle.training_data import Fingerprint
+
+    found = Fingerprint("0" * 64, 1, 1, 1, 0, {"carton": 1}, held_out=True)
+    plan = run_record.Plan(tmp_path / "data.yaml", "obb", "yolo26n-obb.yaml", tmp_path / "det.pt", transfer=True)
+    run_record.begin(tmp_path / "run", plan, found, command="train")
+    resumed = run_record.plan_of(run_record.load(tmp_path / "run"))
+    assert resumed.transfer
+    given = _overrides(tmp_path / "run", resumed, Means())
+    assert (given["model"], given["pretrained"]) == ("yolo26n-obb.yaml", str(tmp_path / "det.pt"))
+    own = _overrides(tmp_path / "run", replace(plan, transfer=False), Means())
+    assert (own["model"], own["pretrained"]) == (str(tmp_path / "det.pt"), True)
+    fresh = _overrides(tmp_path / "run", replace(plan, transfer=False, weights=None), Means())
+    assert (fresh["model"], fresh["pretrained"]) == ("yolo26n-obb.yaml", False)
