@@ -140,7 +140,8 @@ class Ring:
     def _free_slot(self, message: DecisionMessage) -> int | None:
         """Return the next free slot whose answer cannot be taken for this decision's.
 
-        A sorter that starts anew counts from 1 again, and the PLC's answer to the 1 before may still stand there.
+        The clock of a sorter that starts anew may have gone back: it then counts over old numbers, and answers to those
+        may still stand there.
         """
         for step in range(registers.SLOTS):
             slot = (self._next_slot + step) % registers.SLOTS
