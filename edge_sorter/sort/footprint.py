@@ -33,6 +33,8 @@ BLUR_MM = (60.0, 20.0, 10.0, 0.0)
 """How far off the ends of a parcel may be that was seen whole so many times: never, once, twice, often."""
 RECENT_MM = 800.0
 """The ends of a parcel are taken from looks over so much of the belt before the latest one."""
+TOUCHING = 0.05
+"""Boxes in one picture with less than this share of the shorter one between them touch."""
 OFTEN = 4
 """A track that was seen less often was not seen for long, however far apart those looks are."""
 TOGETHER_NS = 500_000_000
@@ -196,6 +198,22 @@ class Trail:
         if self.last_seen_ns is None or other.last_seen_ns is None:
             return 0
         return min(self.last_seen_ns, other.last_seen_ns) - max(self.first_seen_ns, other.first_seen_ns)
+
+    def hangs_on(self, other: Trail) -> bool:
+        """Tell whether looks at the same moments show both touching: one parcel, cut in two there, or two that touch.
+
+        The picture tells it, not the ends: what is cut high above the belt seems to move against the belt, so that
+        ends taken where they lean the least lie apart.
+        """
+        mine = {look.at_ns: look.box for look in self.seen}
+        both = [(mine[look.at_ns], look.box) for look in other.seen if look.at_ns in mine]
+        if len(both) < OFTEN:
+            return False
+        one, two = (np.array(boxes) for boxes in zip(*both, strict=True))
+        between = np.maximum(one[:, :2], two[:, :2]) - np.minimum(one[:, 2:], two[:, 2:])
+        shorter = np.minimum(one[:, 2:] - one[:, :2], two[:, 2:] - two[:, :2])
+        apart = (between > TOUCHING * shorter).any(axis=1)
+        return int(apart.sum()) * 4 <= len(both)
 
     def apart_mm(self, extent: Extent) -> float:
         """Return about how much belt lies between the latest look and an extent; cheap, and wrong by a leaning height.

@@ -94,7 +94,7 @@ def _replaced(lost: Parcel, path: Path) -> bool:
 
 def seen_apart(part: Trail, whole: Trail, *, gap_mm: float) -> bool:
     """Tell whether two tracks were seen together for long with belt between them: they came in as one box."""
-    if part.together_ns(whole) < TOGETHER_NS:
+    if part.together_ns(whole) < TOGETHER_NS or part.hangs_on(whole):
         return False
     one, other = part.extent(), whole.extent()
     return one is None or other is None or one.clear_mm(other) > gap_mm
@@ -117,7 +117,11 @@ def is_part(path: Path, paths: Mapping[int, Path], taken: Taken, *, gap_mm: floa
     """Tell whether a track that this one may be a part of was decided, alone or in a group, about this place."""
     for track_id in path.part_of:
         decided = track_id in taken or (track_id in paths and paths[track_id].settled)
-        if decided and not path.trail.clear_of(taken.extent(track_id), gap_mm):
+        if not decided:
+            continue
+        whole = paths.get(track_id)
+        hangs_on = whole is not None and path.trail.hangs_on(whole.trail)
+        if hangs_on or not path.trail.clear_of(taken.extent(track_id), gap_mm):
             return True
     return False
 

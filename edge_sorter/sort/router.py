@@ -333,11 +333,14 @@ class Router:
         group = self._doubles.group(path.trail, {track_id: q.trail for track_id, q in undecided.items()})
         if group is None:
             return None
-        for track_id in group.members:
-            undecided[track_id].settled = True
-        self.counts.joined += len(group.members)
         trail, lead, near, far = group.extent
-        self._taken.add(parcel.track.track_id, replace(footprint, box=(trail, near, lead, far)))
+        footprint = replace(footprint, box=(trail, near, lead, far))
+        self._taken.add(parcel.track.track_id, footprint)
+        for track_id in group.members:
+            if undecided[track_id].confirmed:  # else it may be nothing, and its track free for the next parcel
+                undecided[track_id].settled = True
+                self._taken.add(track_id, footprint)
+                self.counts.joined += 1
         return group
 
     def _settle_unseen(self, parcel: Parcel, path: Path, travel_mm: float | None) -> Crossing | None:

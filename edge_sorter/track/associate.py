@@ -20,6 +20,8 @@ REACH_WEIGHT = 0.1
 """Greatest weight of a pair that only its distance speaks for; any overlap of `min_iou` counts for more."""
 ALIKE = 0.4
 """Boxes of which one is narrower or lower than this share of the other are different objects, unless one is cut."""
+CARRIED_INSIDE = 0.9
+"""A box of which this share lies in another may be the same object, of which more or less is seen now."""
 
 
 def overlaps(a: Floats, b: Floats) -> tuple[Floats, Floats]:
@@ -50,6 +52,23 @@ def misfit(predicted: Floats, measured: Floats, *, partial: bool) -> Floats:
         return off
     a, b = _sides(predicted)[:, None, :], _sides(measured)[None, :, :]
     return np.where(np.minimum(a, b) > ALIKE * np.maximum(a, b), off, np.inf)
+
+
+def carried(predicted: Floats, measured: Floats, *, slack_px: Floats) -> NDArray[np.bool_]:
+    """Return which measured boxes (n, 4) lie where predicted ones (m, 4) must be now, if the belt carried them (m, n).
+
+    Three of four edges have to be there: the fourth moves when a parcel enters the picture or is cut in two. Or one box
+    lies in the other, as when a parcel that lies askew enters.
+
+    Args:
+        predicted, measured: The boxes.
+        slack_px: How far (m, 2) along x and y an edge may be off.
+    """
+    there = np.abs(measured[None, :, :] - predicted[:, None, :]) <= np.tile(slack_px, 2)[:, None, :]
+    shared, area_a, area_b = _shared(predicted, measured)
+    inside = shared >= CARRIED_INSIDE * np.maximum(np.minimum(area_a, area_b), 1.0)
+    found: NDArray[np.bool_] = inside | (there.sum(axis=2) >= 3)
+    return found
 
 
 def ious(a: Floats, b: Floats) -> Floats:

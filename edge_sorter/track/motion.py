@@ -33,6 +33,8 @@ ACCELERATION = 3.0
 SLIP = 0.04
 """Standard deviation of the slope against a known belt motion before anything was measured: the middle of a box around
 a parcel 300 mm high, seen from 2.5 m, goes 6 % faster than the belt, and a flat one as fast as it."""
+EDGE_SLACK = 0.2
+"""How far off an edge of a parcel may be measured, in box lengths, before it is another object's."""
 SLIP_CHANGE = 0.1
 """How much that slope wanders over one box length of advance."""
 REACH = (3.0, 1.5)
@@ -193,6 +195,16 @@ def reach_px(motion: Motion, newborn: NDArray[np.bool_]) -> Floats:
     length = motion.length
     sigma = np.sqrt(motion.var + (CENTRE_NOISE * length) ** 2)
     return np.clip(3.0 * sigma, 0.5 * length, np.where(newborn[:, None], *REACH) * length)
+
+
+def slack_px(motion: Motion, seen_centre: Floats) -> Floats:
+    """Return how far (n, 2) from its prediction an edge of a box may be measured that the belt has carried.
+
+    Args:
+        motion: Where the boxes are predicted.
+        seen_centre: Where (n, 2) their centres were measured last.
+    """
+    return EDGE_SLACK * motion.length + 3.0 * SLIP * np.abs(motion.centre - seen_centre)
 
 
 def correct(

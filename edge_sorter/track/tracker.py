@@ -18,7 +18,17 @@ from numpy.typing import NDArray
 
 from edge_sorter.config import TrackSection
 from edge_sorter.track import motion as moving
-from edge_sorter.track.associate import Pairs, Weights, assign, by_overlap, by_reach, ious, overlaps, weights_of
+from edge_sorter.track.associate import (
+    Pairs,
+    Weights,
+    assign,
+    by_overlap,
+    by_reach,
+    carried,
+    ious,
+    overlaps,
+    weights_of,
+)
 from edge_sorter.types import Box, Detections, Track, TrackState
 
 Floats = NDArray[np.float64]
@@ -77,6 +87,7 @@ class Tracker:
         self._at_ns: int | None = None
         self._travel_mm: float | None = None
         self._next_id = 1
+        self._astray: set[tuple[int, int]] = set()
 
     def update(
         self, detections: Detections, *, travel_mm: float | None = None, standing: bool = False
@@ -146,6 +157,7 @@ class Tracker:
 
     def _pairs(self, boxes: Floats, certain: list[int], doubtful: list[int], dt_s: float) -> Pairs:
         """Return the pairs (track row, detection) of all stages; see the module's docstring."""
+        self._astray = self._out_of_place(boxes)
         iou = ious(self._motion.xyxy, boxes)
         overlapping = by_overlap(iou, min_iou=self._section.min_iou)
         pairs = self._chosen(overlapping, certain, [])
@@ -154,6 +166,20 @@ class Tracker:
             overlapping = by_overlap(iou, min_iou=self._section.min_iou)
         pairs += self._reached(iou, boxes, certain, pairs)
         return pairs + self._chosen(overlapping, doubtful, pairs)
+
+    def _out_of_place(self, boxes: Floats) -> set[tuple[int, int]]:
+        """Return the pairs (track row, detection) that cannot be, of tracks that are not believed yet.
+
+        Where the belt's motion is known, a parcel is found again where the belt took it. False boxes are not, and two
+        of them must not make a track; nor must one take over the next parcel.
+        """
+        rows = [row for row, life in enumerate(self._lives) if not life.believed]
+        if not self._belt_known or not rows:
+            return set()
+        seen, motion = np.array([self._lives[row].xyxy for row in rows]), self._motion.rows(rows)
+        slack_px = moving.slack_px(motion, (seen[:, :2] + seen[:, 2:]) / 2.0)
+        astray = np.nonzero(~carried(motion.xyxy, boxes, slack_px=slack_px))
+        return {(rows[i], box) for i, box in zip(*(axis.tolist() for axis in astray), strict=True)}
 
     def _reached(self, iou: Floats, boxes: Floats, candidates: list[int], taken: Pairs) -> Pairs:
         """Return new pairs as `_chosen` does, where a track may also take a box that lies near it.
@@ -199,7 +225,7 @@ class Tracker:
             {
                 (row, i): speaks if self._lives[row].believed else TENTATIVE_WEIGHT * speaks
                 for (row, i), speaks in weights.items()
-                if i in free and row not in taken_rows
+                if i in free and row not in taken_rows and (row, i) not in self._astray
             }
         )
 

@@ -59,6 +59,39 @@ def test_a_third_parcel_joins_a_chain():
     assert router.counts.joined == 2
 
 
+def test_a_parcel_that_seemed_a_part_of_one_in_a_group_gets_its_own_decision():
+    """Born when the second of a decided group looked too long for a moment, melted with it."""
+    belt = make_belt()
+    router = make_router(belt, doubles="exception")
+    decisions = []
+    for frame in range(50):
+        at_s = frame * 0.04
+        x = 700.0 + at_s * 1000.0
+        melted = 0.75 < at_s < 0.9
+        second = parcel(2, at_s, x - 505.0, size_mm=(700.0, 200.0)) if melted else parcel(2, at_s, x - 305.0)
+        seen = [parcel(1, at_s, x), second]
+        if at_s > 0.9:
+            seen.append(parcel(3, at_s, x - 705.0))
+        decisions += feed(router, belt, at_s, *seen)
+    assert [(d.track_id, d.reason) for d in decisions] == [(1, Reason.DOUBLE), (3, Reason.PLAN_MATCH)]
+
+
+def test_a_box_beside_a_parcel_that_is_not_believed_yet_may_still_follow_another():
+    belt = make_belt()
+    router = make_router(belt, doubles="exception", found_late="exception")
+    decisions = []
+    for frame in range(60):
+        at_s = frame * 0.04
+        x = 700.0 + at_s * 1000.0
+        state, measured = (TrackState.TENTATIVE, frame == 1) if x < 1250.0 else (TrackState.CONFIRMED, True)
+        seen = [parcel(1, at_s, x)]
+        if frame:  # a false box touches the first parcel; its track then takes over the next one
+            place = x - 280.0 if state is TrackState.TENTATIVE else x - 800.0
+            seen.append(parcel(2, at_s, place, state=state, measured=measured, hits=1 if measured else 5))
+        decisions += feed(router, belt, at_s, *seen)
+    assert [d.track_id for d in decisions] == [1, 2]
+
+
 def test_a_box_longer_than_any_single_parcel_is_a_double():
     belt = make_belt()
     router = make_router(belt, doubles="exception", longest_mm={"carton": 290.0})

@@ -55,6 +55,28 @@ def test_a_parcel_that_came_in_as_two_and_grew_whole_again_gets_one_decision(dou
     assert router.counts.split_suppressed + router.counts.joined == 1
 
 
+@pytest.mark.parametrize("doubles", ["sort", "exception"])
+def test_a_parcel_cut_in_two_high_above_the_belt_gets_one_decision(doubles):
+    """Seen as two from 500 mm on. The cut leans forward on its way, so that ends that lean least lie 60 mm apart."""
+    belt = make_belt()
+    router = make_router(belt, doubles=doubles)
+
+    def frame(at_s, x_mm):
+        if x_mm < 500.0:
+            return (parcel(1, at_s, x_mm, size_mm=(500.0, 200.0)),)
+        if x_mm > 1350.0:  # whole again, past the line
+            back = lost(2, at_s, x_mm - 125.0, since_s=1.04, size_mm=(250.0, 200.0))
+            return parcel(1, at_s, x_mm, size_mm=(500.0, 200.0)), back
+        cut_mm = x_mm + (x_mm - 900.0) * 0.1
+        front, back = (cut_mm, x_mm + 250.0), (x_mm - 250.0, cut_mm)
+        return tuple(
+            parcel(track_id, at_s, (low + high) / 2.0, size_mm=(high - low, 200.0))
+            for track_id, (low, high) in ((1, front), (2, back))
+        )
+
+    assert len(run(router, belt, frame)) == 1
+
+
 def test_a_part_cut_off_a_decided_parcel_past_the_line_is_not_found_late():
     belt = make_belt()
     router = make_router(belt, found_late="exception")

@@ -181,6 +181,27 @@ def test_no_track_teleports() -> None:
     assert max(abs(v) for v in tracks[0].velocity_px_s) < 100
 
 
+@pytest.mark.parametrize(
+    ("second", "believed"),
+    [
+        (box(195, 103, 96, 77), True),  # where the belt took it, with noise
+        (box(200, 100, 50, 80), True),  # the front of it, cut
+        (box(195, 70, 120, 110), True),  # grown around it, as what lies askew does on its way into the picture
+        (box(270), False),  # two false boxes a length apart
+        (box(200, 180), False),
+        (box(245, 135, 60, 50), False),  # overlaps, but neither its place nor its size fit
+    ],
+)
+def test_a_track_of_one_look_is_found_again_where_the_belt_took_it(second: Row, believed: bool) -> None:
+    follow = tracker(belt=True, confirm_hits=2)
+    follow.update(seen(0.0, box(0)), travel_mm=0.0)
+    follow.update(seen(0.1), travel_mm=100.0)  # a frame that shows nothing
+    tracks = follow.update(seen(0.2, second), travel_mm=200.0)
+    assert [track.state for track in tracks] == (
+        [TrackState.CONFIRMED] if believed else [TrackState.TENTATIVE, TrackState.TENTATIVE]
+    )
+
+
 def test_first_frame_is_marked() -> None:
     follow = tracker()
     assert [t.in_view_at_start for t in follow.update(seen(5.0, box(0)))] == [True]
