@@ -98,6 +98,7 @@ def judge(
         exception_lane: Where doubtful parcels belong.
         shard: Number of the stretch, for the examples.
     """
+    decisions, delivered_ns = _standing(decisions, delivered_ns)
     tally = Tally(parcels=len(parcels), decisions=len(decisions), id_switches=int(switches.sum()))
     of_parcel, tally.ghosts = _matched(truth, decisions)
     _share_groups(truth, decisions, of_parcel)
@@ -116,6 +117,15 @@ def judge(
         if {"none", "two", "wrong_silently", "late"} & set(found):
             tally.examples.append(_example(parcels, truth, i, [decisions[k] for k in mine], found, shard))
     return tally
+
+
+def _standing(decisions: list[SortDecision], delivered_ns: list[int]) -> tuple[list[SortDecision], list[int]]:
+    """Return what holds in the end: of a parcel's revisions the last one that came before its deadline, or the first."""
+    standing: dict[str, tuple[SortDecision, int]] = {}
+    for decision, at_ns in zip(decisions, delivered_ns, strict=True):
+        if decision.rev == 0 or at_ns <= decision.deadline_ns:
+            standing[decision.parcel_uid] = decision, at_ns
+    return [decision for decision, _ in standing.values()], [at_ns for _, at_ns in standing.values()]
 
 
 def _matched(truth: Truth, decisions: list[SortDecision]) -> tuple[list[list[int]], int]:

@@ -19,6 +19,7 @@ class Arrival(NamedTuple):
         position: Where it is.
         crossed_mm: Belt travel when it crossed, or None without an encoder.
         plc_index: The PLC's number of it, or None.
+        hangs_on: Parcels by uid that were decided before, and cannot be sorted apart from it.
     """
 
     evidence: Evidence
@@ -28,3 +29,4 @@ class Arrival(NamedTuple):
     position: BeltPosition
     crossed_mm: float | None = None
     plc_index: int | None = None
+    hangs_on: tuple[str, ...] = ()

@@ -31,7 +31,7 @@ from edge_sorter.sort.plc_items import PlcItems
 from edge_sorter.sort.restart import RestartMemory
 from edge_sorter.sort.rounds import Rounds
 from edge_sorter.sort.verdict import Evidence, Wish, judge, to_exception
-from edge_sorter.types import Reason, SortDecision
+from edge_sorter.types import Action, Reason, SortDecision
 
 
 class Dispatch:
@@ -110,15 +110,26 @@ class Dispatch:
         rounds = self._rounds.seen(facts, plan.recirculate, at_ns=at_ns)
         wish = self._judge(arrival.evidence, facts, plan=plan, rounds=rounds, at_ns=at_ns)
         verdict = self._choose(wish, plan, at_ns)
-        revised: list[SortDecision | None] = []
+        revised = self._joined(arrival, at_ns)
         close = self._followers.too_close(arrival.position, verdict.lane.id, lane_now=self._lane_now)
         if close:
             wish = to_exception(plan, Reason.GAP_VIOLATION)
             verdict = self._choose(wish, plan, at_ns)
             ahead = [sent for passed in close if (sent := self._in_flight.get(passed.uid)) is not None]
-            revised = [self._revise(sent, to_exception(sent.plan, Reason.GAP_VIOLATION), at_ns) for sent in ahead]
+            revised += [self._revise(sent, to_exception(sent.plan, Reason.GAP_VIOLATION), at_ns) for sent in ahead]
         decision = self._first(arrival, wish, verdict, rounds=rounds)
         return (*(revision for revision in revised if revision is not None), decision)
+
+    def _joined(self, arrival: Arrival, at_ns: int) -> list[SortDecision | None]:
+        """Send parcels on their way to the exception lane that turn out to hang on the one that arrives."""
+        reason, revised = arrival.evidence.inseparable, list[SortDecision | None]()
+        for uid in () if reason is None else arrival.hangs_on:
+            sent = self._in_flight.get(uid)
+            if sent is not None and reason is not None and sent.decision.action is not Action.EXCEPTION:
+                sent.evidence = sent.evidence._replace(inseparable=reason)
+                sent.wish = to_exception(sent.plan, reason)
+                revised.append(self._revise(sent, sent.wish, at_ns))
+        return revised
 
     def _facts(self, evidence: Evidence, plan: SortPlan, at_ns: int) -> Facts:
         return plan.facts(evidence.parcel, self._host.keys(evidence.parcel.codes, at_ns=at_ns))

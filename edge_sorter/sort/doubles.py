@@ -2,7 +2,8 @@
 
 Contract: `Doubles.group` says from places on the belt alone what belongs to a parcel that crossed, and why it may not
 be sorted. A photo-eye sees such a group as one item, so it gets one decision that covers all of it
-(`sort.doubles: exception`); nothing here changes anything else.
+(`sort.doubles: exception`). A parcel that was decided before its neighbour was seen to hang on it is named, to be revised
+while it is in flight. Nothing here changes anything else.
 """
 
 from __future__ import annotations
@@ -25,11 +26,19 @@ NEIGHBOURS = 8
 
 
 class Group(NamedTuple):
-    """What cannot be sorted apart: what it covers, the tracks that belong to it besides the first, and why."""
+    """What cannot be sorted apart.
+
+    Attributes:
+        extent: What it covers.
+        members: The tracks that belong to it besides the first.
+        reason: Why.
+        hangs_on: Parcels by uid that were decided before, and surely hang on it.
+    """
 
     extent: Extent
     members: tuple[int, ...]
     reason: Reason
+    hangs_on: tuple[str, ...] = ()
 
 
 class Doubles:
@@ -37,7 +46,8 @@ class Doubles:
 
     def __init__(self, *, gap_mm: float) -> None:
         self._gap_mm = gap_mm
-        self._decided: deque[Extent] = deque(maxlen=NEIGHBOURS)
+        self._decided: deque[tuple[str, Extent]] = deque(maxlen=NEIGHBOURS)
+        self._newest: Extent | None = None
 
     def group(self, trail: Trail, others: Mapping[int, Trail]) -> Group | None:
         """Return the group a crossed parcel belongs to, or None where it is alone.
@@ -46,16 +56,18 @@ class Doubles:
             trail: The parcel's own.
             others: Those of all undecided tracks, by track id.
         """
-        extent = trail.extent()
+        self._newest = extent = trail.extent()
         if extent is None:
             return None
         reason = None
         if trail.torn():  # then its looks say no more than where it may reach
             reason, reach = Reason.DOUBLE, trail.largest()
             extent = extent if reach is None else extent.joined(Extent(reach[0], reach[2], reach[1], reach[3]))
-        blur_mm = trail.blur_mm()
-        for decided in self._decided:
+        blur_mm, hangs_on = trail.blur_mm(), []
+        for uid, decided in self._decided:
             reason = inseparable(extent, decided, gap_mm=self._gap_mm + blur_mm) or reason
+            if inseparable(extent, decided, gap_mm=self._gap_mm) is not None:  # not only for want of looks
+                hangs_on.append(uid)
         rest, members, grown = dict(others), [], True
         while grown:
             grown = False
@@ -72,8 +84,14 @@ class Doubles:
                     del rest[track_id]
                 else:
                     reason = reason or inseparable(extent, found, gap_mm=self._gap_mm + blur_mm + other.blur_mm())
-        self._decided.append(extent)
-        return None if reason is None else Group(extent, tuple(members), reason)
+        self._newest = extent
+        return None if reason is None else Group(extent, tuple(members), reason, tuple(hangs_on))
+
+    def decided(self, uid: str) -> None:
+        """Remember what `group` was asked about last as decided under this uid."""
+        if self._newest is not None:
+            self._decided.append((uid, self._newest))
+            self._newest = None
 
 
 def inseparable(a: Extent, b: Extent, *, gap_mm: float) -> Reason | None:

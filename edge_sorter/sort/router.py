@@ -264,7 +264,7 @@ class Router:
         group = self._group(parcel, path, parcels, footprint, travel_mm)
         crossed_ns = crossing.at_ns // 1000 * 1000  # as fine as messages are, and free of floating-point dust
         speed_mm_s = self._belt.motion.speed_mm_s(crossed_ns)
-        return self._dispatch.decide(
+        decisions = self._dispatch.decide(
             Arrival(
                 Evidence(
                     parcel,
@@ -286,8 +286,12 @@ class Router:
                     belt=self._belt,
                 ),
                 path.crossing_travel_mm if self._belt.motion.ref(crossed_ns) == "ENC1" else None,
+                hangs_on=() if group is None else group.hangs_on,
             )
         )
+        if self._doubles is not None:
+            self._doubles.decided(decisions[-1].parcel_uid if decisions else "")
+        return decisions
 
     def _is_decided(self, path: Path, footprint: Footprint) -> bool:
         """Tell whether what crossed is a decided parcel, or part of one."""

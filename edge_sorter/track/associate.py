@@ -20,7 +20,7 @@ REACH_WEIGHT = 0.1
 """Greatest weight of a pair that only its distance speaks for; any overlap of `min_iou` counts for more."""
 ALIKE = 0.4
 """Boxes of which one is narrower or lower than this share of the other are different objects, unless one is cut."""
-CARRIED_INSIDE = 0.9
+CARRIED_INSIDE = 0.8
 """A box of which this share lies in another may be the same object, of which more or less is seen now."""
 
 

@@ -34,7 +34,7 @@ SLIP = 0.04
 """Standard deviation of the slope against a known belt motion before anything was measured: the middle of a box around
 a parcel 300 mm high, seen from 2.5 m, goes 6 % faster than the belt, and a flat one as fast as it."""
 EDGE_SLACK = 0.2
-"""How far off an edge of a parcel may be measured, in box lengths, before it is another object's."""
+"""How far off an edge of a parcel may be measured, as a share of its side, before it is another object's."""
 SLIP_CHANGE = 0.1
 """How much that slope wanders over one box length of advance."""
 REACH = (3.0, 1.5)
@@ -204,7 +204,7 @@ def slack_px(motion: Motion, seen_centre: Floats) -> Floats:
         motion: Where the boxes are predicted.
         seen_centre: Where (n, 2) their centres were measured last.
     """
-    return EDGE_SLACK * motion.length + 3.0 * SLIP * np.abs(motion.centre - seen_centre)
+    return EDGE_SLACK * np.maximum(motion.size, motion.length) + 3.0 * SLIP * np.abs(motion.centre - seen_centre)
 
 
 def correct(
