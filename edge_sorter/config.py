@@ -256,6 +256,9 @@ class SortSection(Section):
     broadest: float | None = Field(
         None, gt=1, description="where parcels come lengthwise: a box so much wider than long is several, side by side"
     )
+    slimmest: dict[str, float] = Field(
+        {}, description="longest side over the other that a single parcel of a class may show; a slimmer one is several"
+    )
     typical_height_mm: dict[str, float] = Field(
         {},
         description="height by class where no dimensioner tells: places of tall parcels need belt.camera_mm and this",

@@ -187,6 +187,7 @@ LEVELS: dict[str, Level] = {
                 "doubles_gap_mm": 45.0,
                 "longest_mm": {"carton": 720.0, "polybag": 480.0, "sack": 480.0, "mailer": 480.0, "tube": 580.0},
                 "broadest": 1.3,
+                "slimmest": {"carton": 1.7},
                 "found_late": "exception",
             },
         ),

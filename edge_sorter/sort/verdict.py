@@ -169,9 +169,13 @@ def _unsure(evidence: Evidence, facts: Facts, *, plan: SortPlan, section: SortSe
 
 
 def _too_long(parcel: Parcel, section: SortSection) -> bool:
-    """Tell whether a parcel shows more than a single one of its class can: several, always seen as one."""
-    limit_mm = section.longest_mm.get(parcel.class_name)
-    return limit_mm is not None and parcel.size_mm is not None and max(parcel.size_mm) > limit_mm
+    """Tell whether a parcel is longer, or slimmer, than a single one of its class can be: several, always seen as one."""
+    if parcel.size_mm is None:
+        return False
+    shorter_mm, longer_mm = sorted(parcel.size_mm)
+    limit_mm, slimmest = section.longest_mm.get(parcel.class_name), section.slimmest.get(parcel.class_name)
+    too_slim = slimmest is not None and longer_mm > slimmest * shorter_mm
+    return too_slim or (limit_mm is not None and longer_mm > limit_mm)
 
 
 def _too_broad(parcel: Parcel, section: SortSection) -> bool:

@@ -98,6 +98,32 @@ def test_a_box_longer_than_any_single_parcel_is_a_double():
     assert [d.reason for d in drive(router, belt, {1: (700.0, 500.0)})] == [Reason.DOUBLE]
 
 
+@pytest.mark.parametrize(("slimmest", "reason"), [(1.55, Reason.PLAN_MATCH), (1.45, Reason.DOUBLE)])
+def test_a_box_slimmer_than_any_single_parcel_is_a_double(slimmest, reason):
+    belt = make_belt()
+    router = make_router(belt, doubles="exception", slimmest={"carton": slimmest})
+    assert [d.reason for d in drive(router, belt, {1: (700.0, 500.0)})] == [reason]
+
+
+@pytest.mark.parametrize(
+    ("divert_mm", "revised"),
+    [(1500.0, True), (450.0, False)],
+    ids=["in flight", "past its point of no return"],
+)
+def test_a_parcel_decided_before_its_neighbour_was_seen_is_revised_while_that_is_possible(divert_mm, revised):
+    """The second of two that touch is seen from 1230 mm on, when the first has crossed."""
+    belt = make_belt()
+    router = make_router(belt, doubles="exception", found_late="exception", timing={"divert_mm": divert_mm})
+    decisions = drive(router, belt, {1: (700.0, 500.0), 2: (395.0, 500.0, 0.64)})
+    first, *others = [d for d in decisions if d.track_id == 1]
+    (second,) = [d for d in decisions if d.track_id == 2]
+    assert (first.reason, first.rev) == (Reason.PLAN_MATCH, 0)
+    assert (second.reason, second.lane, second.rev) == (Reason.DOUBLE, "HOSP", 0)
+    assert [(d.parcel_uid, d.reason, d.lane, d.rev) for d in others] == (
+        [(first.parcel_uid, Reason.DOUBLE, "HOSP", 1)] if revised else []
+    )
+
+
 @pytest.mark.parametrize("doubles", ["sort", "exception"])
 def test_a_parcel_cut_in_two_before_the_line_is_decided_once(doubles):
     """The original track keeps the trailing half; the leading half is a new one and would cross first."""
