@@ -120,7 +120,7 @@ def judge(
 
 
 def _standing(decisions: list[SortDecision], delivered_ns: list[int]) -> tuple[list[SortDecision], list[int]]:
-    """Return what holds in the end: of a parcel's revisions the last one that came before its deadline, or the first."""
+    """Return what holds in the end: the last of a parcel's revisions that came before its deadline, or the first."""
     standing: dict[str, tuple[SortDecision, int]] = {}
     for decision, at_ns in zip(decisions, delivered_ns, strict=True):
         if decision.rev == 0 or at_ns <= decision.deadline_ns:

@@ -2,8 +2,8 @@
 
 Contract: `Doubles.group` says from places on the belt alone what belongs to a parcel that crossed, and why it may not
 be sorted. A photo-eye sees such a group as one item, so it gets one decision that covers all of it
-(`sort.doubles: exception`). A parcel that was decided before its neighbour was seen to hang on it is named, to be revised
-while it is in flight. Nothing here changes anything else.
+(`sort.doubles: exception`). A parcel that was decided before its neighbour was seen to hang on it is named, to be
+revised while it is in flight. Nothing here changes anything else.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def _unsure(evidence: Evidence, facts: Facts, *, plan: SortPlan, section: SortSe
 
 
 def _too_long(parcel: Parcel, section: SortSection) -> bool:
-    """Tell whether a parcel is longer, or slimmer, than a single one of its class can be: several, always seen as one."""
+    """Tell whether a parcel is longer or slimmer than a single one of its class can be: several, always seen as one."""
     if parcel.size_mm is None:
         return False
     shorter_mm, longer_mm = sorted(parcel.size_mm)
