@@ -341,10 +341,9 @@ class Router:
         footprint = replace(footprint, box=(trail, near, lead, far))
         self._taken.add(parcel.track.track_id, footprint)
         for track_id in group.members:
-            if undecided[track_id].confirmed:  # else it may be nothing, and its track free for the next parcel
-                undecided[track_id].settled = True
-                self._taken.add(track_id, footprint)
-                self.counts.joined += 1
+            undecided[track_id].settled = True
+            self._taken.add(track_id, footprint)  # so that a track which leaves this place is free again
+        self.counts.joined += len(group.members)
         return group
 
     def _settle_unseen(self, parcel: Parcel, path: Path, travel_mm: float | None) -> Crossing | None:

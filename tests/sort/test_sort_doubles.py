@@ -76,7 +76,7 @@ def test_a_parcel_that_seemed_a_part_of_one_in_a_group_gets_its_own_decision():
     assert [(d.track_id, d.reason) for d in decisions] == [(1, Reason.DOUBLE), (3, Reason.PLAN_MATCH)]
 
 
-def test_a_box_beside_a_parcel_that_is_not_believed_yet_may_still_follow_another():
+def test_a_false_box_in_a_group_may_still_follow_another_parcel():
     belt = make_belt()
     router = make_router(belt, doubles="exception", found_late="exception")
     decisions = []
