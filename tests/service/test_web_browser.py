@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from mosquitto import free_port
 from page_line import TOKEN, line_with_page
 
 from edge_sorter.belt import load_calibration
 from edge_sorter.check import check_installation
+from edge_sorter.clock import FileClock
 from edge_sorter.config import ServiceSection, load_config
 
 pytestmark = pytest.mark.slow
@@ -98,10 +101,26 @@ def test_a_lost_sorter_is_plain_to_see(open_page):
     assert not page.locator("#live-note").is_hidden()
 
 
+def click_a_parcel(page, box: dict[str, float]) -> str:
+    """Click over the held picture until a parcel is hit, as somebody would who sees them; return what is measured."""
+    for _ in range(60):
+        page.check("#freeze")
+        for y, x in itertools.product(range(170, 400, 45), range(150, 840, 45)):
+            page.mouse.click(box["x"] + x * box["width"] / 960, box["y"] + y * box["width"] / 960)
+            if page.locator("#measured-text").inner_text() != "Click a parcel in the picture.":
+                measured = "() => document.getElementById('measured-text').textContent.startsWith('Measured')"
+                page.wait_for_function(measured)
+                return str(page.locator("#measured-text").inner_text())
+        page.uncheck("#freeze")
+        page.wait_for_timeout(500)
+    raise AssertionError("no parcel in sixty pictures")
+
+
 def test_a_camera_is_set_up_by_dragging_and_saved(own_line, token_file, open_page):
     port = free_port()
     service = ServiceSection(http=f"127.0.0.1:{port}", token_file=token_file)
-    with line_with_page(service, config_path=own_line, changeable=True) as url:
+    slowly = FileClock(slow=4.0)  # a busy machine sees enough pictures of each parcel to measure the belt's speed
+    with line_with_page(service, config_path=own_line, changeable=True, clock=slowly) as url:
         page = open_page(f"{url}#setup", expected=("403", "ERR_CONNECTION", "WebSocket"))
         page.wait_for_function("() => document.getElementById('point-0-x')?.value === '140'")
         box = page.locator("#setup-canvas").bounding_box()
@@ -122,6 +141,12 @@ def test_a_camera_is_set_up_by_dragging_and_saved(own_line, token_file, open_pag
         drag((line_px[0], line_px[1]), (line_px[0] - 80, line_px[1]))
         assert 900 < float(page.input_value("#line-mm")) < 1050
         page.wait_for_function("() => !document.getElementById('speed-use').disabled")
+        assert click_a_parcel(page, box).startswith("Measured")
+        assert page.is_checked("#freeze")
+        assert "From the click before: 0 mm along, 0 mm across" in click_a_parcel(page, box)
+        page.fill("#known-length", "1")
+        page.fill("#known-width", "1")
+        assert "off by" in page.locator("#known-error").inner_text()
         page.click("#speed-use")
         assert 850 < float(page.input_value("#speed")) < 1200
         page.click("#setup-save")

@@ -71,7 +71,7 @@ class Page:
         self._viewers = Viewers(status, self.witness, self._notebook, self._view)
         self._evidence = EvidencePages(self.access)
         self._set_up = SetUp(
-            status, self._notebook.looks, access=self.access, scene=lambda: self.scene, config_path=config_path
+            self._notebook.looks, access=self.access, scene=lambda: self.scene, config_path=config_path
         )
 
     def keep(self, evidence: Evidence) -> None:

@@ -7,26 +7,25 @@ file that the page was given. What is saved counts from the next start of the li
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from edge_sorter.belt import load_calibration
+from edge_sorter.belt import BeltMap, load_calibration
 from edge_sorter.clock import SystemClock
 from edge_sorter.errors import EdgeSorterError
 from edge_sorter.service.access import Access
 from edge_sorter.service.commission import Proposal, check_proposal, proposal_of, save, speed_of
-from edge_sorter.service.status import LineStatus
 from edge_sorter.service.web.looks import Looks
 from edge_sorter.service.web.scene import Scene
-from edge_sorter.types import TrackState
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +36,6 @@ class SetUp:
     """Serves `/api/setup`.
 
     Args:
-        status: Has the newest frame.
         looks: Have the tracks of late, for the belt's speed.
         access: Who may save.
         scene: Returns the line as it is.
@@ -46,14 +44,13 @@ class SetUp:
 
     def __init__(
         self,
-        status: LineStatus,
         looks: Looks,
         *,
         access: Access,
         scene: Callable[[], Scene | None],
         config_path: Path | None,
     ) -> None:
-        self._status, self._looks, self._access = status, looks, access
+        self._looks, self._access = looks, access
         self._scene, self._config_path = scene, config_path
 
     @property
@@ -78,7 +75,7 @@ class SetUp:
         return JSONResponse(proposal_of(scene.config, size_px=scene.size_px, calibration=calibration))
 
     async def _try(self, request: Request) -> Response:
-        """Tell what a proposal would mean: sizes of what is in view, and the belt's speed."""
+        """Tell what a proposal would mean: the belt's speed, and size and place of the box that `?box=` names."""
         scene = self._scene()
         if scene is None:
             return _refused(503, "the line is still starting")
@@ -93,8 +90,9 @@ class SetUp:
         belt_map = proposal.belt_map()
         places = [tuple(looks.places) for looks in self._looks.tracks().values()]
         speed = speed_of(places, belt_map, size_px=proposal.calibration.image_size_px)
+        measured = _measured(request.query_params.get("box", ""), belt_map)
         return JSONResponse(
-            {"problem": problem, "speed": asdict(speed) if speed else None, "parcels": self._parcels(proposal)}
+            {"problem": problem, "speed": asdict(speed) if speed else None, "measured": measured},
         )
 
     async def _save(self, request: Request) -> Response:
@@ -121,17 +119,23 @@ class SetUp:
             }
         )
 
-    def _parcels(self, proposal: Proposal) -> list[dict[str, Any]]:
-        seen = self._status.seen()
-        tracks = [t for t in seen.step.tracks if t.state is TrackState.CONFIRMED] if seen else []
-        if not tracks:
-            return []
-        boxes = [track.looked_xyxy for track in tracks]
-        sizes = proposal.belt_map().size_mm(boxes).tolist()
-        return [
-            {"id": track.track_id, "box": box, "size_mm": [round(side) for side in size]}
-            for track, box, size in zip(tracks, boxes, sizes, strict=True)
-        ]
+
+def _measured(text: str, belt_map: BeltMap) -> dict[str, list[float]] | None:
+    """Return length and width, and the belt point under the middle, of a box "x1,y1,x2,y2"; None where there is none.
+
+    The page names the box, because it is the one of the picture that is looked at, which may be held still.
+    """
+    try:
+        x1, y1, x2, y2 = (float(part) for part in text.split(","))
+    except ValueError:
+        return None
+    box = (x1, y1, x2, y2)
+    if not (all(map(math.isfinite, box)) and x1 < x2 and y1 < y2):
+        return None
+    size, place = belt_map.size_mm([box])[0], belt_map.centre_mm([box])[0]
+    if not (np.isfinite(size).all() and np.isfinite(place).all()):
+        return None
+    return {"size_mm": [round(float(side)) for side in size], "at_mm": [round(float(v)) for v in place]}
 
 
 async def _proposal(request: Request) -> Proposal | Response:

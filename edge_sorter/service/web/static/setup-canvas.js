@@ -11,8 +11,8 @@ export class SetupCanvas {
   #picture = document.createElement("canvas");
   #held = null;
   proposal = null;
-  parcels = [];
-  chosen = null; // {box, size_mm} of the parcel that was clicked
+  chosen = null; // {box, measured} of the parcel that was clicked
+  #tracks = []; // of the picture that is shown, held still or not
   frozen = false;
 
   /** @param onchange called while something is dragged; @param onpick called with a clicked parcel or null */
@@ -35,8 +35,9 @@ export class SetupCanvas {
     canvas.addEventListener("pointercancel", () => { this.#held = null; });
   }
 
-  setFrame({ bitmap }) {
+  setFrame({ bitmap, head }) {
     if (this.frozen && this.#picture.width > 1) return;
+    this.#tracks = head.tracks.filter((track) => track.state === "CONFIRMED");
     this.#picture.width = bitmap.width;
     this.#picture.height = bitmap.height;
     this.#picture.getContext("2d").drawImage(bitmap, 0, 0);
@@ -105,7 +106,7 @@ export class SetupCanvas {
   }
 
   #parcelAt([x, y]) {
-    return this.parcels.find(({ box: [x1, y1, x2, y2] }) => x >= x1 && x <= x2 && y >= y1 && y <= y2) ?? null;
+    return this.#tracks.find(({ box: [x1, y1, x2, y2] }) => x >= x1 && x <= x2 && y >= y1 && y <= y2) ?? null;
   }
 
   #drawGrid(context, toPicture, scale) {
@@ -170,7 +171,8 @@ export class SetupCanvas {
     context.strokeStyle = "#fff";
     context.lineWidth = 3;
     context.strokeRect(x1, y1, x2 - x1, y2 - y1);
-    label(context, [x1 / scale, y1 / scale], scale, this.chosen.size_mm.map((v) => round(v)).join(" × ") + " mm", 15);
+    if (!this.chosen.measured) return;
+    label(context, [x1 / scale, y1 / scale], scale, this.chosen.measured.size_mm.map((v) => round(v)).join(" × ") + " mm", 15);
   }
 
   #drawPoints(context, scale) {

@@ -13,6 +13,7 @@ export class SetUp {
   #visible = false;
   #tried = null;
   #speed = null;
+  #before = null; // what was measured at the click before this one
 
   constructor() {
     document.addEventListener("tab", ({ detail }) => this.#enter(detail === "setup"));
@@ -82,10 +83,14 @@ export class SetUp {
 
   async #try() {
     if (!this.#proposal || document.hidden) return;
-    const found = await this.#ask("/api/setup/try", this.#proposal);
+    const chosen = this.#canvas.chosen;
+    const found = await this.#ask(`/api/setup/try${chosen ? `?box=${chosen.box.join()}` : ""}`, this.#proposal);
     $("setup-problem").textContent = found.error ?? found.problem ?? "";
     if (found.error) return;
-    this.#canvas.parcels = found.parcels;
+    if (chosen && chosen === this.#canvas.chosen) {
+      chosen.measured = found.measured;
+      this.#showMeasured();
+    }
     this.#showSpeed(found.speed);
     this.#canvas.draw();
   }
@@ -100,21 +105,31 @@ export class SetUp {
   }
 
   #pick(parcel) {
-    this.#canvas.chosen = parcel;
+    this.#before = this.#canvas.chosen?.measured ?? this.#before;
+    this.#canvas.chosen = parcel && { box: parcel.box, measured: null };
     if (parcel && !this.#canvas.frozen) $("freeze").click();
-    $("measured-text").textContent = parcel
-      ? `Measured ${round(parcel.size_mm[0])} mm along travel, ${round(parcel.size_mm[1])} mm across.`
-      : "Click a parcel in the picture.";
-    this.#showError();
+    this.#showMeasured();
     this.#canvas.draw();
+    this.#try();
+  }
+
+  /** What was clicked, and how far it lies from what was clicked before: a parcel moved by a known way is a check. */
+  #showMeasured() {
+    const { chosen } = this.#canvas;
+    const now = chosen?.measured;
+    const size = now && `Measured ${round(now.size_mm[0])} mm along travel, ${round(now.size_mm[1])} mm across.`;
+    const [along, across] = now && this.#before ? [0, 1].map((i) => round(now.at_mm[i] - this.#before.at_mm[i])) : [];
+    const way = along !== undefined ? ` From the click before: ${along} mm along, ${across} mm across.` : "";
+    $("measured-text").textContent = now ? size + way : chosen ? "Measuring…" : "Click a parcel in the picture.";
+    this.#showError();
   }
 
   #showError() {
     const known = [Number($("known-length").value), Number($("known-width").value)];
     const chosen = this.#canvas.chosen;
     const place = $("known-error");
-    if (!chosen || !known[0] || !known[1]) { place.textContent = ""; return; }
-    const off = known.map((true_mm, i) => (100 * (chosen.size_mm[i] - true_mm)) / true_mm);
+    if (!chosen?.measured || !known[0] || !known[1]) { place.textContent = ""; return; }
+    const off = known.map((true_mm, i) => (100 * (chosen.measured.size_mm[i] - true_mm)) / true_mm);
     place.dataset.level = off.every((p) => Math.abs(p) <= 5) ? "good" : "bad";
     place.textContent = `off by ${off.map((p) => `${p > 0 ? "+" : ""}${round(p, 1)} %`).join(" and ")}`;
   }
