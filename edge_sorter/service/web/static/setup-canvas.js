@@ -58,8 +58,8 @@ export class SetupCanvas {
       this.#drawGrid(context, toPicture, scale);
       this.#drawDecisionLine(context, toPicture, scale);
     }
-    this.#drawChosen(context, scale);
     this.#drawPoints(context, scale);
+    this.#drawChosen(context, scale);
   }
 
   #scale() { return this.#canvas.clientWidth / this.proposal.calibration.image_size_px[0]; }
