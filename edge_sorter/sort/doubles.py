@@ -78,6 +78,8 @@ class Doubles:
                 if found is None:
                     continue
                 why = inseparable(extent, found, gap_mm=self._gap_mm)
+                if why is None and trail.hangs_on(other):
+                    why = Reason.DOUBLE
                 if why is not None and other.seen_whole():
                     extent, reason, grown = extent.joined(found), reason or why, True
                     members.append(track_id)

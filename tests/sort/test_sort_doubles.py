@@ -59,6 +59,24 @@ def test_a_third_parcel_joins_a_chain():
     assert router.counts.joined == 2
 
 
+def test_what_touches_in_every_picture_is_one_group_though_its_ends_seem_apart():
+    """Seen as two from the first look on. Where both touch stands high: ends that lean least lie 50 mm apart."""
+    belt = make_belt()
+    router = make_router(belt, doubles="exception")
+    decisions = []
+    for frame in range(50):
+        at_s = frame * 0.04
+        x = 200.0 + at_s * 1000.0
+        between = x + (x - 900.0) * 0.1
+        front, back = (between, x + 250.0), (x - 250.0, between)
+        seen = [
+            parcel(track_id, at_s, (low + high) / 2.0, size_mm=(high - low, 200.0))
+            for track_id, (low, high) in ((1, front), (2, back))
+        ]
+        decisions += feed(router, belt, at_s, *seen)
+    assert [decision.reason for decision in decisions] == [Reason.DOUBLE]
+
+
 def test_a_parcel_that_seemed_a_part_of_one_in_a_group_gets_its_own_decision():
     """Born when the second of a decided group looked too long for a moment, melted with it."""
     belt = make_belt()
