@@ -92,10 +92,12 @@ def test_row_12_a_lane_that_fills_up_in_time_leads_to_a_revision(line):
 
 
 def test_row_13_a_lane_that_fills_up_too_late_is_the_plcs_to_abort(line):
-    plc = line.plc
-    decision = _next_sorted(line)
-    uid = decision["parcel_uid"]
-    time.sleep(decision["valid_ms"] / 1000 + 0.2)  # past the point of no return
+    plc, until_s, revs = line.plc, time.monotonic() + 90, [0, 1]
+    while revs != [0] and time.monotonic() < until_s:  # a busy machine may see late what lies beside it, and revise
+        decision = _next_sorted(line)
+        uid = decision["parcel_uid"]
+        time.sleep(decision["valid_ms"] / 1000 + 0.2)  # past the point of no return
+        revs = [d["rev"] for _, d in plc.decisions if d["parcel_uid"] == uid]
     line.lanes.say(decision["lane"], "FULL")
     plc.confirm(uid, "ABORT_FULL", lane_cmd=decision["lane"], lane_act="NR")
     wait_until(lambda: _record(plc, uid), timeout_s=30, what="its record")
@@ -195,8 +197,10 @@ def test_row_22_overload_drops_pictures_and_never_decisions(line):
 def test_row_04_an_engine_that_fails_is_replaced_and_the_plc_told_what_it_holds(line):
     plc, since_s = line.plc, time.monotonic()
     line.program.send_signal(signal.SIGUSR1)
-    wait_until(lambda: line.told(since_s, "ENGINE_FALLBACK to ONNX Runtime") is not None, timeout_s=120, what="told")
-    state = plc.states[-1][1]
+    word = "ENGINE_FALLBACK to ONNX Runtime"
+    wait_until(lambda: line.told(since_s, word) is not None, timeout_s=120, what="told")
+    (at_s, state) = next((at, state) for at, state in list(plc.states) if state["cause"].startswith(word))
+    assert at_s >= since_s
     assert (state["state"], "belt up to" in state["cause"]) == ("DEGRADED", True)
     wait_until(lambda: plc.alarms.get("ENGINE_FALLBACK"), timeout_s=20, what="alarm")
     wait_until(lambda: plc.usable, timeout_s=60, what="used again")
