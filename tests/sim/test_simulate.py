@@ -254,7 +254,7 @@ def test_no_parcels_are_refused():
 
 
 def test_an_unknown_level_is_named():
-    with pytest.raises(ConfigError, match="easy, normal, hard"):
+    with pytest.raises(ConfigError, match="easy, normal, rough, hard"):
         simulate(10, "brutal")
 
 
