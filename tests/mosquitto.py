@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 INSTALLED = shutil.which("mosquitto") is not None and shutil.which("mosquitto_sub") is not None
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port nobody has, below those that outgoing connections take: one of these would have it before us."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(condition, *, timeout_s: float = 30.0, what: str = "condition", meanwhile=lambda: None) -> None:
@@ -46,7 +51,11 @@ class Mosquitto:
         self._process = subprocess.Popen(
             ["mosquitto", "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_until(self._answers, what="mosquitto listens")
+        try:
+            wait_until(self._answers, what="mosquitto listens")
+        except AssertionError:
+            self.kill()
+            raise
         return self
 
     def stop(self, signum: int = signal.SIGTERM) -> None:
