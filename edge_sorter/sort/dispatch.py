@@ -123,9 +123,11 @@ class Dispatch:
     def _joined(self, arrival: Arrival, at_ns: int) -> list[SortDecision | None]:
         """Send parcels on their way to the exception lane that turn out to hang on the one that arrives."""
         reason, revised = arrival.evidence.inseparable, list[SortDecision | None]()
-        for uid in () if reason is None else arrival.hangs_on:
+        if reason is None:
+            return revised
+        for uid in arrival.hangs_on:
             sent = self._in_flight.get(uid)
-            if sent is not None and reason is not None and sent.decision.action is not Action.EXCEPTION:
+            if sent is not None and sent.decision.action is not Action.EXCEPTION:
                 sent.evidence = sent.evidence._replace(inseparable=reason)
                 sent.wish = to_exception(sent.plan, reason)
                 revised.append(self._revise(sent, sent.wish, at_ns))

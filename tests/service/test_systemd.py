@@ -19,8 +19,6 @@ import nspawn
 import pytest
 import yaml
 
-from edge_sorter.plc.publisher import PublishResult
-
 pytestmark = [pytest.mark.slow, pytest.mark.broker, pytest.mark.timeout(1800)]
 
 CAMERA_PORT, BROKER_PORT, HTTP_PORT = 8090, 1883, 9464
@@ -257,8 +255,9 @@ def test_journald_finds_the_decisions_of_a_lane(machine):
     machine.until(f"{found} | grep -q EDGE_SORTER_RESULT", timeout_s=120)  # the clip may not have shown one yet
     told = machine.run(found).stdout.splitlines()
     entries = [json.loads(line) for line in told]
-    assert {entry["EDGE_SORTER_RESULT"] for entry in entries} <= {result.value for result in PublishResult}
+    assert {entry["EDGE_SORTER_RESULT"] for entry in entries} <= {"SENT", "LATE", "DROPPED_OFFLINE"}
     assert all("-> L03" in entry["MESSAGE"] and entry["PRIORITY"] == "6" for entry in entries)
+    assert entries
 
 
 def test_the_doctor_finds_the_running_line_well(machine):
