@@ -78,12 +78,14 @@ class Identity:
         persistent_s: How long the broker keeps subscriptions and waiting messages; 0 starts afresh every time.
         subscriptions: Topic filters, taken with QoS 1 at every connect.
         not_own: Topic filters as well; where the broker can (MQTT 5), without what this session itself publishes.
+        key: Where the broker's settings stand in this program's configuration file, for what a person is told.
     """
 
     client_id: str
     persistent_s: int = 0
     subscriptions: tuple[str, ...] = ()
     not_own: tuple[str, ...] = ()
+    key: str = "plc"
 
 
 class Connection:
@@ -211,8 +213,8 @@ class Connection:
         client.connect_timeout = section.connect_timeout_s
         client.max_inflight_messages_set(_MAX_INFLIGHT)
         if section.username is not None:
-            client.username_pw_set(section.username, password(section))
-        use_tls(client, section)
+            client.username_pw_set(section.username, password(section, identity.key))
+        use_tls(client, section, identity.key)
         if will is not None:
             kept = {"WillDelayInterval": 0, "ContentType": will.content_type}
             properties = _properties(PacketTypes.WILLMESSAGE, **kept) if five else None

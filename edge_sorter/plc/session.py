@@ -102,7 +102,8 @@ class Session:
             elif connection.ended_code != UNSUPPORTED_PROTOCOL and connection.had_a_clear_end:
                 break
         self._connection = None
-        hint = advice(connection.problem, connection.ended_code, had_a_clear_end=connection.had_a_clear_end)
+        clear, key = connection.had_a_clear_end, self._identity.key
+        hint = advice(connection.problem, connection.ended_code, had_a_clear_end=clear, key=key)
         raise PlcError(f"MQTT broker {self.address}: {connection.problem}; {hint}")
 
     def poll(self) -> None:
@@ -165,5 +166,6 @@ class Session:
             if len(self._takeovers) == TAKEOVERS and window <= TAKEOVER_WINDOW_S:
                 raise PlcError(
                     f"MQTT broker {self.address}: another program uses the client id {self._identity.client_id!r} and "
-                    f"took our session over {TAKEOVERS} times in {window:.0f} s; stop it, or set plc.client_id"
+                    f"took our session over {TAKEOVERS} times in {window:.0f} s; stop it, or set "
+                    f"{self._identity.key}.client_id"
                 )

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 
 import mosquitto as real
 import own_line
@@ -90,3 +91,62 @@ def test_a_host_sends_plans_and_the_plc_closes_a_lane(broker, config_path):
         assert (revision["lane"], revision["reason"]) == ("L02", "ALT_LANE_FULL")
         # By the demo's encoder the deadline is a place; its time is what the belt's speed makes of it.
         assert revision["deadline"]["enc_cnt"] <= before["deadline"]["enc_cnt"]
+
+
+def plan_message(name, **switch):
+    plan = {"rules": [{"id": "all", "to": ["L01"]}], "default": "NR", "exception": "HOSP"}
+    return {"id": name, "rev": 1, "plan": plan, **switch}
+
+
+@pytest.mark.slow
+@pytest.mark.broker
+def test_a_plan_waits_for_a_gap_and_another_for_its_time(root, tmp_path, broker):
+    values = own_line.demo_values(root)
+    # Decided early in the picture, the demo's dense belt has moments without an undecided parcel in view.
+    values["belt"]["decision_line"] = {"at_mm": 450}
+    values["sort"]["timing"] = {"divert_mm": 20_000}
+    values["plc"] = {"host": broker.host, "port": broker.port}
+    config_path = own_line.write(tmp_path, values)
+    topics = Topics(load_config(config_path).line, replay=True)
+    outsider = real.Outsider(broker, topics.plan_status, topics.decision)
+    line = subprocess.Popen([sys.executable, "-m", "edge_sorter", "run", "-c", str(config_path)])
+    try:
+
+        def told(topic=topics.plan_status):
+            return [json.loads(payload) for payload in outsider.on(topic)]
+
+        def until_active(name):
+            real.wait_until(
+                lambda: any(s["active"].startswith(f"{name}#") for s in told()), timeout_s=PATIENCE_S, what=name
+            )
+
+        until_active("demo")
+        real.wait_until(lambda: told(topics.decision), timeout_s=PATIENCE_S, what="a first decision")
+        say(broker, topics.wcs_plan, plan_message("gap", activate="NEXT_GAP"))
+        until_active("gap")
+        starts = datetime.now(timezone.utc) + timedelta(seconds=2)
+        say(broker, topics.wcs_plan, plan_message("shift", activate="AT", valid_from=f"{starts:%Y-%m-%dT%H:%M:%S.%fZ}"))
+        until_active("shift")
+        real.wait_until(
+            lambda: told(topics.decision)[-1]["plan"].startswith("shift#"), timeout_s=PATIENCE_S, what="one by it"
+        )
+        line.send_signal(signal.SIGTERM)
+        assert line.wait(60) == 0
+    finally:
+        if line.poll() is None:
+            line.kill()
+            line.wait(10)
+        outsider.close()
+
+    names = [(s["result"], s["active"].split("#")[0], s.get("offered", "").split("#")[0]) for s in told()]
+    assert names == [
+        ("ACTIVE", "demo", ""),
+        ("WAITING", "demo", "gap"),
+        ("ACTIVE", "gap", "gap"),
+        ("WAITING", "gap", "shift"),
+        ("ACTIVE", "shift", "shift"),
+    ]
+    moment = {s["active"].split("#")[0]: s["ts"] for s in told() if s["result"] == "ACTIVE"}
+    assert datetime.fromisoformat(moment["shift"].replace("Z", "+00:00")) >= starts
+    plans = [d["plan"].split("#")[0] for d in told(topics.decision)]
+    assert plans == sorted(plans, key=["demo", "gap", "shift"].index)

@@ -74,6 +74,7 @@ class ModbusGateway:
                 config.mqtt.client_id or f"edge-sorter-gateway-{config.line.line}-{config.line.cell}",
                 persistent_s=SESSION_S,
                 subscriptions=(topics.decision, topics.state, topics.hb),
+                key="mqtt",
             ),
             on_message=self._arrived,
         )

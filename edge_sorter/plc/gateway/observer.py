@@ -58,6 +58,7 @@ class Observer:
             Identity(
                 config.mqtt.client_id or f"edge-sorter-{kind}-{line.line}-{line.cell}",
                 subscriptions=(*subscriptions, lanes, topics.plc_line_state),
+                key="mqtt",
             ),
             on_message=self._arrived,
         )

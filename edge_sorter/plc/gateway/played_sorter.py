@@ -56,7 +56,11 @@ class PlayedSorter:
         prefix = self.topics.prefix
         self.session = Session(
             config.mqtt,
-            Identity(f"edge-sorter-conformance-{config.line.line}", subscriptions=(f"{prefix}/plc/#", self.topics.hb)),
+            Identity(
+                f"edge-sorter-conformance-{config.line.line}",
+                subscriptions=(f"{prefix}/plc/#", self.topics.hb),
+                key="mqtt",
+            ),
             on_message=self._inbox.put,
         )
         self.foreign_beats = 0

@@ -64,7 +64,9 @@ class SparkplugMirror:
         self._session = Session(
             section.mqtt or config.mqtt,
             Identity(
-                own_id or f"edge-sorter-sparkplug-{self._group}-{self._node}", subscriptions=(self._command_topic,)
+                own_id or f"edge-sorter-sparkplug-{self._group}-{self._node}",
+                subscriptions=(self._command_topic,),
+                key="mqtt" if section.mqtt is None else "sparkplug.mqtt",
             ),
             make_will=self._will,
             on_message=self._arrived,

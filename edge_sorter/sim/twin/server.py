@@ -58,6 +58,7 @@ class TwinServer:
                 config.mqtt.client_id or f"edge-sorter-sim-plc-{config.line.line}-{config.line.cell}",
                 subscriptions=(topics.decision, topics.state, topics.hb),
                 not_own=(topics.plc_hb,),
+                key="mqtt",
             ),
             on_message=self._arrived,
         )
