@@ -273,7 +273,7 @@ def listen(
 @app.command()
 def simulate(
     parcels: Annotated[int, typer.Option(min=1, help="How many parcels pass")] = 10_000,
-    level: Annotated[str, typer.Option(help="easy, normal, rough or hard")] = "normal",
+    level: Annotated[str, typer.Option(help="easy, normal, rough, mixed or hard")] = "normal",
     seed: Annotated[int, typer.Option(min=0, help="Which line; the same seed is the same line anywhere")] = 0,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Write report.json and failures.jsonl here")

@@ -48,6 +48,10 @@ class ParcelKnobs:
     """Share of parcels that get stuck while the belt runs on; those behind them run up and stand as well."""
     jam_mm: Range = (300.0, 1500.0)
     """Belt that passes below a parcel until it comes free."""
+    totes: float = 0.0
+    """Share of parcels that are totes, which the model has no class for."""
+    irregular: float = 0.0
+    """Share that is irregular: tyres, buckets, wrapped bundles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,13 @@ LEVELS: dict[str, Level] = {
             "rough",
             NORMAL.belt,
             ParcelKnobs(slides=0.05, jams=0.002),
+            NORMAL.camera,
+            NORMAL.detector,
+        ),
+        Level(
+            "mixed",
+            NORMAL.belt,
+            ParcelKnobs(totes=0.06, irregular=0.04),
             NORMAL.camera,
             NORMAL.detector,
         ),

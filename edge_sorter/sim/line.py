@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sorter.sim.kinds import CLASS_OF, KINDS, RANGES_OF, SKEW_OF, SMALL, called_at_first, with_others
 from edge_sorter.sim.levels import BeltKnobs, ParcelKnobs
-from edge_sorter.sim.scenario import CLASSES
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -33,34 +33,12 @@ FEW_MM = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """One sort of parcel: its class, how common it is, and its ranges in millimetres."""
-
-    class_name: str
-    share: float
-    length_mm: tuple[float, float]
-    width_mm: tuple[float, float]
-    height_mm: tuple[float, float]
-
-
-KINDS = (  # ranges of the demo line; small and large cartons lie safely on either side of its plan's 400 mm
-    Kind("carton", 0.30, (190, 280), (130, 180), (80, 140)),
-    Kind("carton", 0.20, (470, 550), (290, 390), (190, 280)),
-    Kind("polybag", 0.25, (290, 360), (200, 300), (50, 80)),
-    Kind("mailer", 0.20, (270, 340), (200, 240), (19, 35)),
-    Kind("tube", 0.05, (410, 460), (70, 110), (70, 110)),
-)
-SMALL = (0, 2, 3)
-"""Kinds of which two fit beside one another on the belt."""
-
-
-@dataclass(frozen=True, slots=True)
 class Parcels:
     """n parcels as columns, in the order they come.
 
     Attributes:
-        kind: (n,) index into `KINDS`.
-        class_id: (n,) index into `CLASSES`.
+        kind: (n,) index into `kinds.ALL`: what it is.
+        class_id: (n,) index into `CLASSES`: what it is called; of a kind without a class, what it is taken for.
         size_mm: (n, 3) length, width, height.
         skew_rad: (n,) turn of the length against travel.
         start_mm: (n,) centre along the belt at travel 0.
@@ -115,14 +93,18 @@ def lay(rng: np.random.Generator, knobs: ParcelKnobs, count: int) -> Parcels:
     small = rng.choice(SMALL, count)
     beside = group == SIDE_BY_SIDE
     kind = np.where(beside, small, kind)
-    ranges = np.array([[k.length_mm, k.width_mm, k.height_mm] for k in KINDS])[kind]
+    class_id = CLASS_OF[kind]
+    if knobs.totes or knobs.irregular:
+        kind = with_others(rng, kind, ~beside, {"tote": knobs.totes, "irregular": knobs.irregular})
+        class_id = called_at_first(rng, kind)
+    ranges = RANGES_OF[kind]
     size = ranges[..., 0] + rng.random((count, 3)) * (ranges[..., 1] - ranges[..., 0])
-    skew = np.deg2rad(knobs.skew_deg) * rng.uniform(-1.0, 1.0, count) * np.where(beside, 0.2, 1.0)
+    skew = np.deg2rad(knobs.skew_deg) * rng.uniform(-1.0, 1.0, count) * np.where(beside, 0.2, SKEW_OF[kind])
     cos, sin = np.abs(np.cos(skew)), np.abs(np.sin(skew))
     reach = np.stack((cos * size[:, 0] + sin * size[:, 1], sin * size[:, 0] + cos * size[:, 1]), axis=1) / 2.0
     parcels = Parcels(
         kind=kind,
-        class_id=np.array([CLASSES.index(k.class_name) for k in KINDS])[kind],
+        class_id=class_id,
         size_mm=size.round(2),
         skew_rad=skew,
         start_mm=_starts(rng, knobs, reach[:, 0], group, partner).round(2),

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sorter.sim.camera import PinholeCamera
+from edge_sorter.sim.kinds import CLASS_OF, look_at
 from edge_sorter.sim.levels import CameraKnobs, DetectorKnobs, Level
 from edge_sorter.sim.line import DOUBLE, JAMMED, SIDE_BY_SIDE, Floats, Ints, Parcels, Ride
 from edge_sorter.sim.scenario import CLASSES
@@ -52,6 +53,7 @@ CAUSES = (
     "late_frame",
     "slid",
     "jammed",
+    "no_class",
 )
 FEW_LOOKS = 4
 """Fewer sure looks at a whole parcel than this, before the line, are a cause."""
@@ -109,6 +111,7 @@ def measure(rng: np.random.Generator, level: Level, parcels: Parcels, ride: Ride
         causes[name] = parcels.group == group
     stuck = parcels.slip_mm[:, 1] <= parcels.slip_mm[:, 2]  # it fell behind by all that the belt travelled
     causes["slid"], causes["jammed"] = (parcels.slip_mm[:, 2] > 0.0) & ~stuck, stuck
+    causes["no_class"] = CLASS_OF[parcels.kind] < 0
     seen = _seen(rng, knobs, looks, arrived, parcels)
     before_line = looks.place_mm[seen.index] < line_mm
     causes["few_looks"] = _count(seen.source[seen.sure & before_line & seen.whole], parcels) < FEW_LOOKS
@@ -192,6 +195,9 @@ def _seen(rng: np.random.Generator, knobs: DetectorKnobs, looks: _Looks, arrived
     mistake = np.where(wrong, rng.integers(1, len(CLASSES), count), 0)
     class_id = (parcels.class_id[looks.source] + mistake) % len(CLASSES)
     class_id = np.where(~wrong & (rng.random(count) < knobs.confused_soft), OTHER_SOFT[class_id], class_id)
+    if (CLASS_OF[parcels.kind] < 0).any():
+        lost, unsure, class_id = look_at(rng, parcels.kind[looks.source], class_id)
+        kept, sure = kept & ~lost, sure & ~unsure
     confidence = _confidence(rng, sure)
     index = np.flatnonzero(kept & (xyxy[:, 2:] - xyxy[:, :2] > 4.0).all(axis=1))
     return _Seen(

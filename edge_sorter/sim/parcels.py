@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_sorter.sim import shapes
+from edge_sorter.sim import odd_shapes, shapes
 from edge_sorter.sim.shapes import Mesh
 
 SizeMm = tuple[float, float, float]
@@ -18,10 +18,7 @@ def mesh_of(kind: str, size_mm: SizeMm, seed: tuple[int, ...], *, damaged: bool 
     rng = np.random.default_rng([*seed, 11])
     length, width, height = size_mm
     if kind == "carton":
-        radius = float(rng.uniform(1.5, 4.0))
-        if damaged:
-            return shapes.box(size_mm, radius_mm=radius, inner=12, crush=float(rng.uniform(0.55, 0.8)), rng=rng)
-        return shapes.box(size_mm, radius_mm=radius, bulge_mm=float(rng.uniform(0, 0.012) * min(length, width)))
+        return _carton(size_mm, rng, damaged=damaged)
     if kind == "polybag":
         taper = float(rng.uniform(0.15, 0.7)) if rng.random() < 0.4 else 0.0
         return shapes.pillow(
@@ -46,6 +43,8 @@ def mesh_of(kind: str, size_mm: SizeMm, seed: tuple[int, ...], *, damaged: bool 
         )
     if kind == "tube":
         return shapes.tube(length, (width + height) / 2)
+    if kind in ("tote", "irregular"):
+        return (odd_shapes.tote if kind == "tote" else odd_shapes.irregular)(size_mm, rng)
     return shapes.pillow(
         size_mm,
         rng,
@@ -55,3 +54,10 @@ def mesh_of(kind: str, size_mm: SizeMm, seed: tuple[int, ...], *, damaged: bool 
         lumps=float(rng.uniform(0.1, 0.25)),
         resolution=resolution,
     )
+
+
+def _carton(size_mm: SizeMm, rng: np.random.Generator, *, damaged: bool) -> Mesh:
+    radius = float(rng.uniform(1.5, 4.0))
+    if damaged:
+        return shapes.box(size_mm, radius_mm=radius, inner=12, crush=float(rng.uniform(0.55, 0.8)), rng=rng)
+    return shapes.box(size_mm, radius_mm=radius, bulge_mm=float(rng.uniform(0, 0.012) * min(size_mm[:2])))

@@ -23,7 +23,11 @@ from edge_sorter.sim.camera import PinholeCamera
 from edge_sorter.sim.profile import SpeedProfile
 
 CLASSES = ("carton", "polybag", "mailer", "tube", "sack")
-Kind = Literal["carton", "polybag", "mailer", "tube", "sack"]
+"""What the shipped model tells apart."""
+OTHER_KINDS = ("tote", "irregular")
+"""What travels on a line besides, and the model has no class for."""
+KINDS = (*CLASSES, *OTHER_KINDS)
+Kind = Literal["carton", "polybag", "mailer", "tube", "sack", "tote", "irregular"]
 TOUCHING_MM = 15.0
 """Parcels with less clear belt between them touch: no photo-eye and no diverter can part them."""
 

@@ -22,6 +22,7 @@ from edge_sorter.belt import Belt, BeltMap, Calibration, DecisionLine, EncoderMo
 from edge_sorter.config import DecisionLineSection, IdentifySection, SortSection, TrackSection
 from edge_sorter.errors import ConfigError
 from edge_sorter.identify import Identifier
+from edge_sorter.sim.kinds import ALL
 from edge_sorter.sim.levels import LEVELS, BeltKnobs, Level
 from edge_sorter.sim.line import SINGLE, Ints, Parcels, Ride, drive, lay, travel_needed_mm
 from edge_sorter.sim.measure import CAMERA, HIGH_CONFIDENCE, IMAGE_PX, SEVERAL, Measured, measure
@@ -121,6 +122,7 @@ def run_shard(level_name: str, seed: int, shard: int, count: int) -> Tally:
         switches,
         exception_lane=rooms.plan.exception,
         shard=shard,
+        per_kind=bool(level.parcels.totes or level.parcels.irregular),
     )
     tally.frames = len(measured.captured_ns)
     return tally
@@ -234,8 +236,8 @@ def _truth(parcels: Parcels, rooms: Rooms, measured: Measured) -> Truth:
 
 
 def _lane(plan: SortPlan, parcels: Parcels, i: int) -> str:
-    """Return the lane the plan gives a parcel of which everything is known."""
+    """Return the lane the plan gives a parcel of which everything is known; a kind it does not name has no rule."""
     class_id, (length_mm, width_mm, _) = int(parcels.class_id[i]), parcels.size_mm[i].tolist()
     track = Track(1, TrackState.CONFIRMED, 0, (0.0, 0.0, 1.0, 1.0), (0.0, 0.0), True, 1.0, class_id, 9, 0, 0)
-    rule = plan.rule_for(Parcel(track, CLASSES[class_id], 1.0, (length_mm, width_mm)))
+    rule = plan.rule_for(Parcel(track, ALL[parcels.kind[i]].class_name, 1.0, (length_mm, width_mm)))
     return plan.default if rule is None else rule.to[0]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from edge_sorter.sim import odd_skins
 from edge_sorter.sim.paint import Rgb, Skin, blank, blend, mottle, paste_label, print_marks, rgb, shade
 from edge_sorter.sim.shapes import box_atlas
 
@@ -48,7 +49,7 @@ class SkinSpec:
     """What a skin shows.
 
     Attributes:
-        kind: parcel class name.
+        kind: kind of parcel, as in a scenario.
         size_mm: length, width and height of the parcel.
         code: text of its label's barcodes; None for no label.
         colour: a colour name of its kind, or None to draw one.
@@ -66,6 +67,9 @@ class SkinSpec:
 
 def draw(spec: SkinSpec, rng: np.random.Generator) -> Skin:
     """Draw the skin of one parcel."""
+    if spec.kind in ("tote", "irregular"):
+        odd = odd_skins.tote if spec.kind == "tote" else odd_skins.irregular
+        return odd(spec.size_mm, rng, code=spec.code, colour=spec.colour, px_per_mm=spec.px_per_mm)
     painter = {"carton": _carton, "polybag": _polybag, "mailer": _mailer, "tube": _tube}.get(spec.kind, _sack)
     return painter(spec, rng)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edge_sorter.sim.parcels import mesh_of
 from edge_sorter.sim.profile import encoder_rows
-from edge_sorter.sim.scenario import CLASSES, PlacedParcel, Scenario, expand, groups
+from edge_sorter.sim.scenario import KINDS, PlacedParcel, Scenario, expand, groups
 
 SCHEMA = "edge_sorter.truth/1"
 FloatArray = NDArray[np.float64]
@@ -125,7 +125,7 @@ def box_at(
 
 
 def mot_lines(scenario: Scenario) -> list[str]:
-    """All boxes in MOT order: frame (from 1), id, x, y, w, h, 1, class (from 1), visibility."""
+    """All boxes in MOT order: frame (from 1), id, x, y, w, h, 1, kind (from 1), visibility."""
     lines = []
     parcels = [(parcel, placed_vertices_mm(parcel)) for parcel in expand(scenario)]
     for frame in range(scenario.video.frames):
@@ -133,7 +133,7 @@ def mot_lines(scenario: Scenario) -> list[str]:
             box = box_at(scenario, parcel, frame / scenario.video.fps, vertices)
             if box is not None:
                 x, y, w, h, share = box
-                kind = CLASSES.index(parcel.spec.kind) + 1
+                kind = KINDS.index(parcel.spec.kind) + 1
                 lines.append(f"{frame + 1},{parcel.id},{x:.2f},{y:.2f},{w:.2f},{h:.2f},1,{kind},{share:.3f}")
     return lines
 

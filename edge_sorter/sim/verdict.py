@@ -15,6 +15,7 @@ import numpy as np
 from rich.table import Table
 
 from edge_sorter.sim.interval import clopper_pearson
+from edge_sorter.sim.kinds import ALL
 from edge_sorter.sim.line import SINGLE, Floats, Ints, Parcels
 from edge_sorter.sim.measure import CAUSES, Bools
 from edge_sorter.types import Reason, SortDecision
@@ -38,6 +39,8 @@ class Tally:
     id_switches: int = 0
     outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
     by_cause: dict[str, dict[str, int]] = field(default_factory=dict)
+    by_kind: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Only of lines with kinds that the model has no class for; `as carton` counts what was decided as a carton."""
     exception_reasons: dict[str, int] = field(default_factory=dict)
     errors: dict[str, list[float]] = field(default_factory=dict)
     """Sum, sum of squares, greatest magnitude and count of position errors in mm."""
@@ -51,6 +54,8 @@ class Tally:
         _add_counts(self.exception_reasons, other.exception_reasons)
         for cause, counts in other.by_cause.items():
             _add_counts(self.by_cause.setdefault(cause, {}), counts)
+        for kind, counts in other.by_kind.items():
+            _add_counts(self.by_kind.setdefault(kind, {}), counts)
         for name, (total, squares, most, count) in other.errors.items():
             mine = self.errors.setdefault(name, [0.0, 0.0, 0.0, 0])
             self.errors[name] = [mine[0] + total, mine[1] + squares, max(mine[2], most), mine[3] + count]
@@ -86,6 +91,7 @@ def judge(
     *,
     exception_lane: str,
     shard: int,
+    per_kind: bool = False,
 ) -> Tally:
     """Count what became of every parcel.
 
@@ -97,6 +103,7 @@ def judge(
         switches: (n,) how often each parcel changed its track.
         exception_lane: Where doubtful parcels belong.
         shard: Number of the stretch, for the examples.
+        per_kind: Whether to count every kind by itself, too.
     """
     decisions, delivered_ns = _standing(decisions, delivered_ns)
     tally = Tally(parcels=len(parcels), decisions=len(decisions), id_switches=int(switches.sum()))
@@ -114,6 +121,10 @@ def judge(
             reason = decisions[mine[0]].reason.value
             tally.exception_reasons[reason] = tally.exception_reasons.get(reason, 0) + 1
         _note(tally, truth.causes[i], found)
+        if per_kind:
+            called = {f"as {decisions[k].class_name}": 1 for k in mine[:1]}
+            counts = {"parcels": 1, **dict.fromkeys(found, 1), **called}
+            _add_counts(tally.by_kind.setdefault(ALL[parcels.kind[i]].class_name, {}), counts)
         if {"none", "two", "wrong_silently", "late"} & set(found):
             tally.examples.append(_example(parcels, truth, i, [decisions[k] for k in mine], found, shard))
     return tally
@@ -255,7 +266,7 @@ def report(tally: Tally) -> dict[str, Any]:
         "exception_reasons": dict(sorted(tally.exception_reasons.items())),
         "position_error_mm": {name: _spread(*sums) for name, sums in sorted(tally.errors.items())},
         "by_cause": {name: tally.by_cause[name] for name in ("nothing", *CAUSES) if name in tally.by_cause},
-    }
+    } | ({"by_kind": dict(sorted(tally.by_kind.items()))} if tally.by_kind else {})
 
 
 def _rate(count: int, of: int) -> dict[str, Any]:
@@ -307,4 +318,17 @@ def show(console: Any, result: dict[str, Any]) -> None:
     for name, counts in result["by_cause"].items():
         columns = ("parcels", *FAILURES, "to_exception")
         table.add_row(name, *(str(counts.get(column, 0)) for column in columns))
+    console.print(table)
+    if "by_kind" in result:
+        _show_kinds(console, result["by_kind"])
+
+
+def _show_kinds(console: Any, by_kind: dict[str, dict[str, int]]) -> None:
+    """Print what became of each kind, and what it was taken for."""
+    columns = ("parcels", "right", "to_exception", "wrong_silently", "none", "two", "off_by_20_mm")
+    table = Table("kind", *columns, "decided as", title="By kind")
+    for kind, counts in by_kind.items():
+        called = sorted((name[3:] for name in counts if name.startswith("as ")), key=lambda n: -counts[f"as {n}"])
+        decided = ", ".join(f"{name} {counts[f'as {name}']}" for name in called)
+        table.add_row(kind, *(str(counts.get(column, 0)) for column in columns), decided)
     console.print(table)

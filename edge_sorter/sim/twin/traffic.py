@@ -13,8 +13,9 @@ from itertools import pairwise
 import numpy as np
 
 from edge_sorter.errors import ConfigError
+from edge_sorter.sim.kinds import ALL, KINDS, OTHERS, Kind
 from edge_sorter.sim.levels import BeltKnobs, ParcelKnobs
-from edge_sorter.sim.line import KINDS, Parcels, Ride, drive, lay
+from edge_sorter.sim.line import Parcels, Ride, drive, lay
 from edge_sorter.sim.scenario import CLASSES, Scenario, expand, load
 from edge_sorter.sim.twin.layout import SimPlcConfig, TrafficSection
 from edge_sorter.sort import SortPlan
@@ -176,6 +177,8 @@ def draw_line(section: TrafficSection, seed: int, *, travel_mm: float) -> tuple[
         skew_deg=section.skew_deg,
         doubles=section.doubles,
         side_by_side=section.side_by_side,
+        totes=section.totes,
+        irregular=section.irregular,
     )
     parcels = lay(line_rng, knobs, section.parcels)
     belt = BeltKnobs(section.speed_mm_s, section.profile, run_mm=section.run_mm, stand_s=section.stand_s)
@@ -193,7 +196,7 @@ def _drawn(section: TrafficSection, seed: int, *, travel_mm: float) -> tuple[lis
         drafts.append(
             _Draft(
                 number=i + 1,
-                class_name=CLASSES[int(parcels.class_id[i])],
+                class_name=ALL[parcels.kind[i]].class_name,
                 size_mm=(length, width, height),
                 code="JD" + "".join(map(str, code)),
                 lead_mm=centre + reach,
@@ -207,9 +210,16 @@ def _drawn(section: TrafficSection, seed: int, *, travel_mm: float) -> tuple[lis
 
 def _mean_reach_mm(section: TrafficSection) -> float:
     """Return the mean extent along travel of a parcel that lies askew evenly up to the limit."""
-    skew = math.radians(section.skew_deg)
+    shares = {"tote": section.totes, "irregular": section.irregular}
+    ordinary = sum(kind.share * _reach_mm(kind, section) for kind in KINDS)
+    others = sum(shares[kind.class_name] * kind.share * _reach_mm(kind, section) for kind in OTHERS)
+    return (1.0 - sum(shares.values())) * ordinary + others
+
+
+def _reach_mm(kind: Kind, section: TrafficSection) -> float:
+    skew = math.radians(section.skew_deg) * kind.skew
     cos, sin = (math.sin(skew) / skew, (1.0 - math.cos(skew)) / skew) if skew else (1.0, 0.0)
-    return sum(kind.share * (cos * sum(kind.length_mm) + sin * sum(kind.width_mm)) / 2.0 for kind in KINDS)
+    return (cos * sum(kind.length_mm) + sin * sum(kind.width_mm)) / 2.0
 
 
 def _stretches(drafts: list[_Draft]) -> tuple[Stretch, ...]:
@@ -226,7 +236,7 @@ def _stretches(drafts: list[_Draft]) -> tuple[Stretch, ...]:
 
 def _lanes(plan: SortPlan, draft: _Draft) -> tuple[str, ...]:
     """Return the lanes the plan allows a parcel of which everything is known, the wanted one first."""
-    class_id = CLASSES.index(draft.class_name)
+    class_id = CLASSES.index(draft.class_name) if draft.class_name in CLASSES else -1
     track = Track(1, TrackState.CONFIRMED, 0, (0.0, 0.0, 1.0, 1.0), (0.0, 0.0), True, 1.0, class_id, 9, 0, 0)
     codes = () if draft.code is None else (Code("Code128", draft.code),)
     rule = plan.rule_for(Parcel(track, draft.class_name, 1.0, draft.size_mm[:2], codes))
