@@ -80,7 +80,8 @@ class Doubles:
                 why = inseparable(extent, found, gap_mm=self._gap_mm)
                 if why is None and trail.hangs_on(other):
                     why = Reason.DOUBLE
-                if why is not None and other.seen_whole():
+                # Of what lies beside it enough is known although it was never seen whole: one diverter takes both.
+                if why is not None and (other.seen_whole() or why is Reason.SIDE_BY_SIDE):
                     extent, reason, grown = extent.joined(found), reason or why, True
                     members.append(track_id)
                     del rest[track_id]

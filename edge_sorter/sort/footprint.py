@@ -39,6 +39,8 @@ OFTEN = 4
 """A track that was seen less often was not seen for long, however far apart those looks are."""
 TOGETHER_NS = 500_000_000
 """Tracks that were both seen for this long are two parcels even if the picture shows them partly over one another."""
+GONE_NS = 300_000_000
+"""A track that was unseen for longer was not seen with any other meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,21 +135,28 @@ class Trail:
     """The latest measured boxes of one track."""
 
     belt_map: BeltMap | None
-    first_seen_ns: int
+    since_ns: int
+    """When it was first seen, or found again after it was gone."""
     seen: deque[Look] = field(default_factory=lambda: deque(maxlen=KEPT))
     last_seen_ns: int | None = None
+    longest_ns: tuple[int, int] | None = None
+    """Beginning and end of the longest time in which it was not gone."""
 
     def add(self, track: Track, *, travel_mm: float | None, whole: bool) -> None:
         """Keep the box of a measured track; of a belt that stands still, the first."""
+        if self.last_seen_ns is not None and track.captured_ns - self.last_seen_ns > GONE_NS:
+            self.since_ns = track.captured_ns
         self.last_seen_ns = track.captured_ns
+        if self.longest_ns is None or track.captured_ns - self.since_ns >= self.longest_ns[1] - self.longest_ns[0]:
+            self.longest_ns = self.since_ns, track.captured_ns
         last = self.seen[-1] if self.seen else None
         if last is None or not last.stands(travel_mm) or whole > last.whole:
             self.seen.append(Look(track.looked_xyxy, track.captured_ns, travel_mm, whole))
 
     def footprint(self, track: Track, *, travel_mm: float | None) -> Footprint:
         """Return where the parcel is at the time of `track`."""
-        last_seen_ns = self.first_seen_ns if self.last_seen_ns is None else self.last_seen_ns
-        life = (self.first_seen_ns if len(self.seen) >= OFTEN else last_seen_ns, last_seen_ns)
+        first_ns, last_ns = self.longest_ns or (self.since_ns, self.since_ns)
+        life = (first_ns if len(self.seen) >= OFTEN else last_ns, last_ns)
         if self.belt_map is not None and travel_mm is not None:
             on_belt = [(look.box, look.travel_mm) for look in self.seen if look.travel_mm is not None]
             boxes = _belt_fixed(self.belt_map, on_belt or [(track.xyxy, travel_mm)])
@@ -195,9 +204,9 @@ class Trail:
 
     def together_ns(self, other: Trail) -> int:
         """Return for how long both were seen."""
-        if self.last_seen_ns is None or other.last_seen_ns is None:
+        if self.longest_ns is None or other.longest_ns is None:
             return 0
-        return min(self.last_seen_ns, other.last_seen_ns) - max(self.first_seen_ns, other.first_seen_ns)
+        return min(self.longest_ns[1], other.longest_ns[1]) - max(self.longest_ns[0], other.longest_ns[0])
 
     def hangs_on(self, other: Trail) -> bool:
         """Tell whether looks at the same moments show both touching: one parcel, cut in two there, or two that touch.

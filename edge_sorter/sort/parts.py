@@ -126,6 +126,12 @@ def is_part(path: Path, paths: Mapping[int, Path], taken: Taken, *, gap_mm: floa
     return False
 
 
+def parts_of(track_id: int, path: Path, paths: Mapping[int, Path]) -> list[Extent]:
+    """Return where the parts of a parcel lie that its decision is about as well: they wait for it and hang on it."""
+    parts = (p for p in paths.values() if track_id in p.part_of and not p.settled and p.trail.hangs_on(path.trail))
+    return [extent for part in parts if (extent := part.trail.extent()) is not None]
+
+
 def _waits_for(path: Path, track_id: int, paths: Mapping[int, Path]) -> bool:
     """Tell whether a track waits for another, maybe by way of a third: two that wait for one another never decide."""
     reached, rest = set[int](), list(path.part_of)

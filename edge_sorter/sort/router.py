@@ -30,7 +30,7 @@ from edge_sorter.sort.doubles import Doubles, Group
 from edge_sorter.sort.flush import FlushWatch
 from edge_sorter.sort.footprint import Extent, Footprint, Trail
 from edge_sorter.sort.overdue import RESERVE_NS, Predicted, predicted
-from edge_sorter.sort.parts import cut_from, grown_into, is_part, waits
+from edge_sorter.sort.parts import cut_from, grown_into, is_part, parts_of, waits
 from edge_sorter.sort.path import Path
 from edge_sorter.sort.place import met_before, position_of, sweep
 from edge_sorter.sort.plan import SortPlan
@@ -101,8 +101,8 @@ class Router:
             self._first_view.began_mm = travel_mm
         decisions = list(self._dispatch.tick(captured_ns, gap=self._gap))
         due: list[tuple[Crossing, Parcel, Path]] = []
-        for parcel in parcels:
-            path = self._follow(parcel, parcels, captured_ns, travel_mm)
+        followed = [(parcel, self._follow(parcel, parcels, captured_ns, travel_mm)) for parcel in parcels]
+        for parcel, path in followed:  # a part waits for what this very frame shows of the whole
             if path is None or path.settled or not path.confirmed or self._waits(parcel, path, parcels):
                 continue
             if path.began_past:
@@ -298,7 +298,7 @@ class Router:
         gap_mm = self._section.doubles_gap_mm
         if is_part(path, self._paths, self._taken, gap_mm=gap_mm):
             return True
-        return self._taken.covers(footprint, path.trail, gap_mm=gap_mm)
+        return self._taken.covers(footprint, path.trail, gap_mm=gap_mm) or self._taken.overlaid(path.trail.extent())
 
     def _flushed(self, path: Path) -> Reason | None:
         """Return why a parcel is not trusted since before it crossed, or None."""
@@ -314,12 +314,15 @@ class Router:
 
     def _claim(self, track_id: int, path: Path, footprint: Footprint, group: Group | None) -> Extent | None:
         """Claim the stretch of belt a decision is about, where it is known."""
-        ends = path.trail.ends_mm()
         if group is not None:
             return self._taken.claim(track_id, group.extent)
+        ends = path.trail.ends_mm()
         if ends is None or footprint.velocity_s is not None:
             return None
-        return self._taken.claim(track_id, Extent(*ends, footprint.box[1], footprint.box[3]))
+        extent = Extent(*ends, footprint.box[1], footprint.box[3])
+        for found in parts_of(track_id, path, self._paths):
+            extent = extent.joined(found)
+        return self._taken.claim(track_id, extent)
 
     def _group(
         self,

@@ -18,6 +18,12 @@ FORGET_NS = 1_000_000_000
 """Where belt travel is unknown, a place in the picture is trusted this long after its track ended."""
 NEIGHBOURS = 8
 """So many of the latest claims a new one may run into."""
+BLUR_MM = 40.0
+"""Two parcels may seem to overlap by this, because either end is a little off."""
+LEAST_MM = 100.0
+"""What reaches beyond a decided parcel by less than this, or than half its length, is no parcel of its own."""
+IN_LINE = 0.7
+"""Two that share this part of the wider one's extent across the belt lie at the same place across it."""
 
 
 class Taken:
@@ -69,24 +75,35 @@ class Taken:
             for track_id, taken in self._footprints.items()
         )
 
+    def overlaid(self, extent: Extent | None) -> bool:
+        """Tell whether something lies where a decided parcel does: a part of it, or a ghost, for no two share a place.
+
+        What reaches far beyond that parcel is another one, which was seen melted with it.
+        """
+        return extent is not None and any(_overlays(extent, other) for other in self._latest())
+
     def claim(self, track_id: int, extent: Extent) -> Extent:
-        """Claim a stretch of belt for one decision; return what earlier ones have left of it.
+        """Claim a stretch of belt for one decision; return what earlier ones have left of it, behind or ahead of them.
 
         Places are known to centimetres, and looks at two parcels melted into one reach over both: no two decisions may
         name the same belt for that.
         """
         trail_mm, lead_mm, near_mm, far_mm = extent
-        middle_mm = (trail_mm + lead_mm) / 2.0
-        for other in list(self._claims.values())[-NEIGHBOURS:]:
+        for other in self._latest():
             if min(far_mm, other.far_mm) <= max(near_mm, other.near_mm):
                 continue
-            if middle_mm < other.trail_mm < lead_mm:
-                lead_mm = other.trail_mm
-            elif trail_mm < other.lead_mm < middle_mm:
-                trail_mm = other.lead_mm
+            if _stays_within(Extent(trail_mm, lead_mm, near_mm, far_mm), other):
+                continue
+            if other.trail_mm - trail_mm >= lead_mm - other.lead_mm:
+                lead_mm = min(lead_mm, other.trail_mm)
+            else:
+                trail_mm = max(trail_mm, other.lead_mm)
         left = Extent(trail_mm, lead_mm, near_mm, far_mm)
         self._claims[track_id] = left
         return left
+
+    def _latest(self) -> list[Extent]:
+        return list(self._claims.values())[-NEIGHBOURS:]
 
     def carry(self, tracks: Iterable[Track], captured_ns: int) -> None:
         """Move footprints in the picture on with their tracks, so that a belt that stops does not lose them."""
@@ -107,3 +124,17 @@ class Taken:
             self._footprints.popitem(last=False)
         while len(self._claims) > REMEMBERED:
             self._claims.popitem(last=False)
+
+
+def _stays_within(extent: Extent, decided: Extent) -> bool:
+    """Tell whether too little of something for a parcel of its own reaches beyond a decided one, along the belt."""
+    beyond_mm = max(decided.trail_mm - extent.trail_mm, extent.lead_mm - decided.lead_mm)
+    return beyond_mm < min(LEAST_MM, (extent.lead_mm - extent.trail_mm) / 2.0)
+
+
+def _overlays(extent: Extent, decided: Extent) -> bool:
+    """Tell whether something lies on a decided parcel's place, and about as far out across the belt."""
+    along_mm = min(extent.lead_mm, decided.lead_mm) - max(extent.trail_mm, decided.trail_mm)
+    across_mm = min(extent.far_mm, decided.far_mm) - max(extent.near_mm, decided.near_mm)
+    broader_mm = max(extent.far_mm - extent.near_mm, decided.far_mm - decided.near_mm)
+    return along_mm > BLUR_MM and across_mm >= IN_LINE * broader_mm and _stays_within(extent, decided)

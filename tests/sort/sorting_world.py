@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from edge_sorter.belt import Belt, BeltMap, Calibration, DecisionLine, SteadyMotion
@@ -12,6 +14,7 @@ from edge_sorter.types import Code, Parcel, SortDecision, Track, TrackState
 IMAGE_PX = (1000, 500)
 MM_PER_PX = 2.0
 LINE_MM = 1200.0
+STEP_S = 0.04
 CLASSES = ("carton", "polybag", "mailer", "tube", "sack")
 DEMO_PLAN = Path(__file__).parents[2] / "configs" / "demo" / "plan.yaml"
 
@@ -93,3 +96,20 @@ def parcel(
 def feed(router: Router, belt: Belt, at_s: float, *parcels: Parcel) -> tuple[SortDecision, ...]:
     at_ns = round(at_s * 1e9)
     return router.update(parcels, captured_ns=at_ns, travel_mm=belt.motion.travel_mm(at_ns))
+
+
+def lost(track_id: int, at_s: float, x_mm: float, *, since_s: float, **what: object) -> Parcel:
+    """A parcel whose track is only predicted, last seen at `since_s`."""
+    seen = parcel(track_id, at_s, x_mm, state=TrackState.LOST, measured=False, **what)
+    return replace(seen, track=replace(seen.track, last_seen_ns=round(since_s * 1e9)))
+
+
+def run(
+    router: Router, belt: Belt, frame: Callable[[float, float], Iterable[Parcel]], *, frames: int = 60
+) -> list[SortDecision]:
+    """Feed what `frame(at_s, x_mm)` returns, x_mm being where a parcel is that starts at 300 mm at 1 m/s."""
+    decisions: list[SortDecision] = []
+    for index in range(frames):
+        at_s = index * STEP_S
+        decisions += feed(router, belt, at_s, *frame(at_s, 300.0 + 1000.0 * at_s))
+    return decisions

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-from sorting_world import feed, make_belt, make_router, parcel
+from sorting_world import STEP_S, lost, make_belt, make_router, parcel, run
 
 from edge_sorter.sort.footprint import Extent, Footprint, Trail
 from edge_sorter.sort.taken import REMEMBERED, Taken
-from edge_sorter.types import Reason, TrackState
+from edge_sorter.types import Reason
 
-STEP_S = 0.04
 LENGTH_MM = 300.0
-
-
-def lost(track_id, at_s, x_mm, *, since_s, **what):
-    """A parcel whose track is only predicted, last seen at `since_s`."""
-    seen = parcel(track_id, at_s, x_mm, state=TrackState.LOST, measured=False, **what)
-    return replace(seen, track=replace(seen.track, last_seen_ns=round(since_s * 1e9)))
-
-
-def run(router, belt, frame, *, frames=60):
-    """Feed what `frame(at_s, x_mm)` returns, x_mm being where a parcel is that starts at 300 mm at 1 m/s."""
-    decisions = []
-    for index in range(frames):
-        at_s = index * STEP_S
-        decisions += feed(router, belt, at_s, *frame(at_s, 300.0 + 1000.0 * at_s))
-    return decisions
 
 
 def halves(at_s, x_mm):
@@ -259,15 +241,6 @@ def test_without_a_size_a_plan_that_asks_for_sizes_cannot_know_a_parcel(doubles,
 
 def footprint(trail_mm, lead_mm):
     return Footprint((trail_mm, 400.0, lead_mm, 600.0), 0, None, 0, 0)
-
-
-def test_no_two_decisions_name_the_same_belt():
-    taken = Taken()
-    assert taken.claim(1, Extent(0.0, 300.0, 400.0, 600.0)) == (0.0, 300.0, 400.0, 600.0)
-    assert taken.claim(2, Extent(-600.0, 20.0, 400.0, 600.0)) == (-600.0, 0.0, 400.0, 600.0)
-    assert taken.claim(3, Extent(290.0, 500.0, 400.0, 600.0)) == (300.0, 500.0, 400.0, 600.0)
-    beside = Extent(0.0, 300.0, 610.0, 800.0)
-    assert taken.claim(4, beside) == beside
 
 
 def test_a_place_stays_taken_when_its_track_leaves_it_and_memory_is_bounded():
