@@ -254,7 +254,7 @@ def test_no_parcels_are_refused():
 
 
 def test_an_unknown_level_is_named():
-    with pytest.raises(ConfigError, match="easy, normal, rough, hard"):
+    with pytest.raises(ConfigError, match=", ".join(LEVELS)):
         simulate(10, "brutal")
 
 
