@@ -15,6 +15,7 @@ import typer
 from edge_sorter.lifecycle.evaluation.command import evaluate
 from edge_sorter.lifecycle.explanation.command import explain
 from edge_sorter.lifecycle.frontier_command import frontier
+from edge_sorter.lifecycle.prune_command import prune_model
 from edge_sorter.lifecycle.quantize.commands import quantize_model
 from edge_sorter.lifecycle.train_commands import command_line, distill_model, export_model, train_model
 
@@ -57,6 +58,7 @@ def golden_pictures(
 
 app.command("train", rich_help_panel=PANEL)(train_model)
 app.command("distill", rich_help_panel=PANEL)(distill_model)
+app.command("prune", rich_help_panel=PANEL)(prune_model)
 app.command("export", rich_help_panel=PANEL)(export_model)
 app.command("golden", rich_help_panel=PANEL)(golden_pictures)
 app.command("evaluate", rich_help_panel=PANEL)(evaluate)

@@ -98,6 +98,11 @@ def training_facts(run: Path) -> dict[str, Any]:
 def _facts(record: dict[str, Any]) -> dict[str, Any]:
     if "restored_from_sha256" in record:  # its past was condensed when the file it came from was exported
         return {key: record[key] for key in ("command", "restored_from_sha256", "started_from")}
+    if "pruned" in record:
+        earlier = record["started_from"]
+        return {key: record[key] for key in ("command", "pruned")} | (
+            {"started_from": _facts(earlier)} if earlier else {}
+        )
     recipe, dataset = record["recipe"], record.get("dataset") or {}
     facts = {
         "model": record["model"],

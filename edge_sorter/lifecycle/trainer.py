@@ -32,6 +32,8 @@ from edge_sorter.lifecycle.augment import apply, camera_effects
 from edge_sorter.lifecycle.run_record import Plan, as_csv
 
 CHANNELS_LAST = torch.channels_last
+PRUNED = "pruned"
+"""Key in the yaml of a network that `prune` made narrower than its yaml says."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,21 @@ class Run(BaseTrainer):  # type: ignore[misc]
 
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
         """Build the network, with convolutions in the order of memory that is fast on this device."""
-        model = super().get_model(cfg=cfg, weights=weights, verbose=verbose)
+        if isinstance(cfg, dict) and PRUNED in cfg:
+            model = self._as_pruned(weights)
+        else:
+            model = super().get_model(cfg=cfg, weights=weights, verbose=verbose)
         return model.to(memory_format=CHANNELS_LAST) if self.device.type == "cpu" else model
+
+    def _as_pruned(self, weights: Any) -> Any:
+        """Go on with the network of the checkpoint itself: built from its yaml it would have its old width again."""
+        names = list(weights.names.values())
+        if names != list(self.data["names"].values()):
+            raise ModelError(
+                f"A pruned checkpoint keeps its classes ({', '.join(names)}), and the data set has others. "
+                "Train on those first, then prune."
+            )
+        return weights.requires_grad_(True)
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Channels-last on the CPU, which upstream allows on CUDA only; bfloat16 convolutions need it to be fast."""
