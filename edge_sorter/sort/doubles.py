@@ -21,6 +21,8 @@ STACKED = 0.3
 """Two boxes that share more than this part of the narrower one's extent across are not side by side."""
 LEANING_MM = 200.0
 """A tall parcel may look so much longer than it is; who is further away than this is no neighbour."""
+REPEATED = 2
+"""One diverter takes what lies beside one another, seen whole or not; but not for a single look, maybe a false box."""
 NEIGHBOURS = 8
 """Decided parcels that a newly crossed one may touch."""
 
@@ -80,8 +82,9 @@ class Doubles:
                 why = inseparable(extent, found, gap_mm=self._gap_mm)
                 if why is None and trail.hangs_on(other):
                     why = Reason.DOUBLE
-                # Of what lies beside it enough is known although it was never seen whole: one diverter takes both.
-                if why is not None and (other.seen_whole() or why is Reason.SIDE_BY_SIDE):
+                if why is not None and (
+                    other.seen_whole() or (why is Reason.SIDE_BY_SIDE and len(other.seen) >= REPEATED)
+                ):
                     extent, reason, grown = extent.joined(found), reason or why, True
                     members.append(track_id)
                     del rest[track_id]

@@ -7,7 +7,7 @@ from sorting_world import feed, lost, make_belt, make_router, parcel, run
 
 from edge_sorter.sort.footprint import Extent
 from edge_sorter.sort.taken import Taken
-from edge_sorter.types import Reason
+from edge_sorter.types import Reason, TrackState
 
 DECIDED = Extent(0.0, 300.0, 400.0, 600.0)
 
@@ -117,3 +117,17 @@ def test_what_lies_beside_a_parcel_is_decided_with_it_though_it_was_never_seen_w
             seen = [parcel(1, at_s, x, y_mm=440.0, size_mm=(420.0, 480.0))]
         decisions += feed(router, belt, at_s, *seen)
     assert [decision.reason for decision in decisions] == [Reason.SIDE_BY_SIDE]
+
+
+def test_one_look_beside_a_parcel_does_not_widen_what_its_decision_is_about():
+    """It may be a false box. The parcel goes to the exception lane for it, but is named where it lies."""
+    belt = make_belt()
+    router = make_router(belt, doubles="exception")
+
+    def frame(at_s, x_mm):
+        state = TrackState.TENTATIVE
+        beside = parcel(1, at_s, x_mm, y_mm=250.0, state=state, measured=at_s == 0.0, flags=("TOUCHES_EDGE",))
+        return beside, parcel(2, at_s, x_mm, y_mm=600.0)
+
+    (decision,) = run(router, belt, frame)
+    assert (decision.reason, decision.position.lateral_mm) == (Reason.SIDE_BY_SIDE, pytest.approx(100.0, abs=1.0))
