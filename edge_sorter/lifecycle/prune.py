@@ -4,8 +4,8 @@ Contract: `prune` writes a checkpoint that ultralytics loads, `train` trains on 
 to each other keeps its width. It falls short of the accuracy before until it was trained on. Imports torch, ultralytics
 and Torch-Pruning: call `isolate_ultralytics` first.
 
-Torch-Pruning follows a channel to everything that reads it. It miscounts behind the split of C3k2 and never returns
-from attention, so its automatic pruners are of no use here: the split is taken apart while it looks, and blocks are
+Torch-Pruning follows a channel to everything that reads it. It miscounts behind the split of C3k2 and gets lost
+in attention, so its automatic pruners are of no use here: the split is taken apart while it looks, and blocks are
 entered only as far as channels meet no attention.
 """
 
