@@ -278,14 +278,26 @@ def simulate(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Write report.json and failures.jsonl here")
     ] = None,
+    land: Annotated[
+        bool, typer.Option("--land", help="Carry decisions out: photo-eye, diverters, lanes; what lands where")
+    ] = False,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", metavar="KIND[@S][+S][:WHAT]", help="With --land: also break this: encoder_slip@9"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Examine tracker and router on a simulated line with exact truth: measured boxes, no pixels."""
+    from edge_sorter.errors import ConfigError
     from edge_sorter.sim.simulate import simulate as run_simulation
+    from edge_sorter.sim.twin.faults import parse_fault
     from edge_sorter.sim.verdict import show
 
+    if fault and not land:
+        raise ConfigError("--fault breaks the line on which parcels land: give --land, too")
+    faults = [parse_fault(text) for text in fault or ()] if land else None
     with _progress(quiet=as_json) as progress:
-        result = run_simulation(parcels, level, seed=seed, out_dir=out, progress=progress)
+        result = run_simulation(parcels, level, seed=seed, land_with=faults, out_dir=out, progress=progress)
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
     else:

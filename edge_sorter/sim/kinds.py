@@ -31,6 +31,7 @@ class Kind:
         wavers: Share of looks at which it is called anything of that anew, instead of what it was called at first.
         unsure: Share of looks at it below the detector's threshold.
         missed: Share of looks at which it is not found.
+        opens: Share of such things of which a detector never sees the whole, but what lies in it (`goods`).
     """
 
     class_name: str
@@ -43,6 +44,7 @@ class Kind:
     wavers: float = 0.0
     unsure: float = 0.0
     missed: float = 0.0
+    opens: float = 0.0
 
 
 KINDS = (  # ranges of the demo line; small and large cartons lie safely on either side of its plan's 400 mm
@@ -55,19 +57,20 @@ KINDS = (  # ranges of the demo line; small and large cartons lie safely on eith
 SMALL = (0, 2, 3)
 """Kinds of which two fit beside one another on the belt."""
 
-TOTE_CALLED = (("carton", 0.95), ("polybag", 0.05))
-IRREGULAR_CALLED = (("sack", 0.4), ("polybag", 0.3), ("carton", 0.2), ("tube", 0.1))
-OTHERS = (
-    Kind("tote", 0.6, (596, 604), (396, 404), (215, 325), 1.0, TOTE_CALLED, 0.05, 0.1, 0.01),
-    Kind("tote", 0.4, (396, 404), (296, 304), (165, 225), 1.0, TOTE_CALLED, 0.05, 0.1, 0.01),
-    Kind("irregular", 0.3, (550, 600), (550, 600), (185, 225), 0.2, IRREGULAR_CALLED, 0.4, 0.3, 0.1),
-    Kind("irregular", 0.2, (280, 320), (280, 320), (280, 360), 0.2, IRREGULAR_CALLED, 0.4, 0.3, 0.1),
-    Kind("irregular", 0.5, (420, 720), (240, 380), (150, 300), 1.0, IRREGULAR_CALLED, 0.4, 0.3, 0.1),
+TOTE_CALLED = (("carton", 0.9), ("sack", 0.1))
+IRREGULAR_CALLED = (("carton", 0.5), ("polybag", 0.4), ("sack", 0.1))
+OTHERS = (  # looks as of the demo line's detector at rendered ones, docs/simulation.md
+    Kind("tote", 0.6, (596, 604), (396, 404), (215, 325), 1.0, TOTE_CALLED, 0.1, 0.3, 0.1, 0.7),
+    Kind("tote", 0.4, (396, 404), (296, 304), (165, 225), 1.0, TOTE_CALLED, 0.1, 0.3, 0.1, 0.7),
+    Kind("irregular", 0.3, (550, 600), (550, 600), (185, 225), 0.2, IRREGULAR_CALLED, 0.4, 0.12, 0.01),
+    Kind("irregular", 0.2, (280, 320), (280, 320), (280, 360), 0.2, IRREGULAR_CALLED, 0.4, 0.12, 0.01),
+    Kind("irregular", 0.5, (420, 720), (240, 380), (150, 300), 1.0, IRREGULAR_CALLED, 0.4, 0.12, 0.01),
 )
 ALL = (*KINDS, *OTHERS)
 CLASS_OF = np.array([CLASSES.index(k.class_name) if k.class_name in CLASSES else -1 for k in ALL])
 SKEW_OF = np.array([k.skew for k in ALL])
 RANGES_OF = np.array([[k.length_mm, k.width_mm, k.height_mm] for k in ALL])
+OPENS_OF = np.array([k.opens for k in ALL])
 _LOOKS_OF = np.array([(k.wavers, k.unsure, k.missed) for k in ALL])
 
 

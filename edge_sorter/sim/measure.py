@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sorter.sim.camera import PinholeCamera
+from edge_sorter.sim.goods import show_goods
 from edge_sorter.sim.kinds import CLASS_OF, look_at
 from edge_sorter.sim.levels import CameraKnobs, DetectorKnobs, Level
 from edge_sorter.sim.line import DOUBLE, JAMMED, SIDE_BY_SIDE, Floats, Ints, Parcels, Ride
@@ -120,6 +121,8 @@ def measure(rng: np.random.Generator, level: Level, parcels: Parcels, ride: Ride
     standing = np.concatenate(([False], np.diff(travel) < 1e-6))
     causes["stop"] = _count(looks.source[standing[looks.frame]], parcels) > 0
     rows = Rows(seen.frame, seen.source, seen.xyxy, seen.confidence, seen.class_id)
+    if causes["no_class"].any():
+        rows = show_goods(rng, rows, parcels, threshold=HIGH_CONFIDENCE)
     rows, causes["split"] = _split(rng, knobs, rows, looks, parcels)
     rows, causes["merge"] = _merge(rng, knobs, rows, looks, parcels)
     rows, causes["second_box"] = _second_boxes(rng, knobs, rows, parcels)

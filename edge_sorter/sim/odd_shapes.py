@@ -38,12 +38,12 @@ def tote(size_mm: SizeMm, rng: np.random.Generator) -> Mesh:
     rim_from = height - min(RIM_MM, 0.3 * height)
     lip = WALL_MM + 12.0
     # From the bottom's middle over wall and rim to the floor's middle: (inset, z); a sharp edge comes twice.
-    outer = [(0.48 * width, 0.0), (taper + 20, 0.0), (taper + 20, 0.0), (taper + 14, 5.0)]
+    outer = [(0.5 * width, 0.0), (taper + 20, 0.0), (taper + 20, 0.0), (taper + 14, 5.0)]
     outer += [(13.0 + taper * (1 - z / rim_from), z) for z in np.linspace(6.0, rim_from, 10)]
     rim = [(13.0, rim_from), (0.0, rim_from + 2), (0.0, rim_from + 2), (0.0, height - 4)]
     rim += [(1.5, height - 1), (5.0, height)]
     inner = [(lip - 4, height), (lip, height - 3), (lip, height - 3), (lip + taper, floor_mm), (lip + taper, floor_mm)]
-    profile = np.array([*outer, *rim, *inner, (0.48 * width, floor_mm)])
+    profile = np.array([*outer, *rim, *inner, (0.5 * width, floor_mm)])
     rings = []
     for number, (inset, z) in enumerate(profile):
         ring, ribbed = _rounded_rectangle(length, width, inset)
@@ -136,7 +136,7 @@ def _waves(at: FloatArray, rng: np.random.Generator, *, count: int, pitch: float
 
 def _rounded_rectangle(length: float, width: float, inset: float) -> tuple[FloatArray, FloatArray]:
     """A closed outline so far inside the full size, and outward directions where ribs are: both (n + 1, 2)."""
-    half = np.maximum(np.array([length, width]) / 2 - inset, 1.0)
+    half = np.maximum(np.array([length, width]) / 2 - inset, 0.0)
     radius = min(max(0.07 * width - 0.5 * inset, 6.0), 0.9 * float(half.min()))
     points, ribs = [], []
     corners = ((1, 1, 0.0), (-1, 1, 0.5), (-1, -1, 1.0), (1, -1, 1.5))

@@ -36,15 +36,15 @@ def tote(size_mm: SizeMm, rng: np.random.Generator, *, code: str | None, colour:
         reach = int(rng.integers(10, 60) * px_per_mm)
         tone = tuple(int(min(255, c + rng.integers(10, 50))) for c in base)
         cv2.line(image, (x, y), (x + reach, y + int(rng.normal(scale=6))), (*tone, 150), 1, cv2.LINE_AA)
-    # The walls' outline begins behind a corner and goes along the two long sides at 1/4 turns; v runs up from below.
+    # Round the walls: far side, left end, near side, right end, a quarter each after a corner; v runs up from below.
     share = (width / 2 + height * 0.72) / (2 * height + width)
     y = round(high * (1 - share))
-    for turn in (0.37, 0.87):
+    for turn in (0.394, 0.894):
         x = round(wide * turn)
         half = (round(58 * px_per_mm), round(13 * px_per_mm))
         cv2.rectangle(image, (x - half[0], y - half[1]), (x + half[0], y + half[1]), (14, 14, 16, 240), -1)
     if code is not None:
-        left, top = round(wide * 0.06), max(0, y - round(20 * px_per_mm))
+        left, top = round(wide * 0.58), max(0, y - round(20 * px_per_mm))
         area = (left, top, left + round(170 * px_per_mm), top + round(125 * px_per_mm))
         paste_label(image, code, rng, px_per_mm=px_per_mm, area=area)
     _goods_tiles(image, (0, high, wide, 2 * high), rng, px_per_mm)

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from edge_sorter.sim.interval import clopper_pearson
 from edge_sorter.sim.kinds import ALL
+from edge_sorter.sim.landing import landed_report, show_landed
 from edge_sorter.sim.line import SINGLE, Floats, Ints, Parcels
 from edge_sorter.sim.measure import CAUSES, Bools
 from edge_sorter.types import Reason, SortDecision
@@ -45,6 +46,8 @@ class Tally:
     errors: dict[str, list[float]] = field(default_factory=dict)
     """Sum, sum of squares, greatest magnitude and count of position errors in mm."""
     examples: list[dict[str, Any]] = field(default_factory=list)
+    landed: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What `landing.count_landed` counted, where decisions were carried out."""
 
     def add(self, other: Tally) -> None:
         """Add the counts of another stretch."""
@@ -54,8 +57,9 @@ class Tally:
         _add_counts(self.exception_reasons, other.exception_reasons)
         for cause, counts in other.by_cause.items():
             _add_counts(self.by_cause.setdefault(cause, {}), counts)
-        for kind, counts in other.by_kind.items():
-            _add_counts(self.by_kind.setdefault(kind, {}), counts)
+        for counted, theirs in ((self.by_kind, other.by_kind), (self.landed, other.landed)):
+            for name, counts in theirs.items():
+                _add_counts(counted.setdefault(name, {}), counts)
         for name, (total, squares, most, count) in other.errors.items():
             mine = self.errors.setdefault(name, [0.0, 0.0, 0.0, 0])
             self.errors[name] = [mine[0] + total, mine[1] + squares, max(mine[2], most), mine[3] + count]
@@ -266,7 +270,9 @@ def report(tally: Tally) -> dict[str, Any]:
         "exception_reasons": dict(sorted(tally.exception_reasons.items())),
         "position_error_mm": {name: _spread(*sums) for name, sums in sorted(tally.errors.items())},
         "by_cause": {name: tally.by_cause[name] for name in ("nothing", *CAUSES) if name in tally.by_cause},
-    } | ({"by_kind": dict(sorted(tally.by_kind.items()))} if tally.by_kind else {})
+        **({"by_kind": dict(sorted(tally.by_kind.items()))} if tally.by_kind else {}),
+        **({"landed": landed_report(tally.landed)} if tally.landed else {}),
+    }
 
 
 def _rate(count: int, of: int) -> dict[str, Any]:
@@ -321,6 +327,8 @@ def show(console: Any, result: dict[str, Any]) -> None:
     console.print(table)
     if "by_kind" in result:
         _show_kinds(console, result["by_kind"])
+    if "landed" in result:
+        show_landed(console, result["landed"])
 
 
 def _show_kinds(console: Any, by_kind: dict[str, dict[str, int]]) -> None:

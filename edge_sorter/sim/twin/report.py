@@ -38,8 +38,8 @@ def make_report(world: World, program: PlcProgram, plan: SortPlan) -> dict[str, 
         "parcels": len(rows),
         "judged": len(judged),
         "not_landed": sum(row["landed"] is None for row in rows),
-        "shares": {name: _share(outcomes[name], len(judged)) for name in OUTCOMES},
-        "faults": {name: _share(count, len(judged)) for name, count in flaws.items()},
+        "shares": {name: share_of(outcomes[name], len(judged)) for name in OUTCOMES},
+        "faults": {name: share_of(count, len(judged)) for name, count in flaws.items()},
         "decisions": {
             "accepted": program.counts.accepted,
             "late": program.counts.late,
@@ -100,7 +100,8 @@ def _result(item: Item | None, landed: str | None, struck: bool) -> str:
     return "AS_DECIDED" if landed == item.decision.lane else "NOT_AS_DECIDED"
 
 
-def _share(count: int, of: int) -> dict[str, Any]:
+def share_of(count: int, of: int) -> dict[str, Any]:
+    """Return a count with its share and the exact 95 % interval."""
     low, high = clopper_pearson(count, of)
     share = round(count / of, 6) if of else None
     return {"count": count, "share": share, "low": round(low, 6), "high": round(high, 6)}

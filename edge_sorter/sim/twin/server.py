@@ -20,13 +20,11 @@ from edge_sorter.plc.inbound import AckResult
 from edge_sorter.plc.messages import AppState, DecisionMessage, HeartbeatMessage, StateMessage
 from edge_sorter.plc.session import Session
 from edge_sorter.plc.topics import Topics
-from edge_sorter.sim.twin.faults import active
 from edge_sorter.sim.twin.layout import SimPlcConfig
 from edge_sorter.sim.twin.line_clock import LineClock
-from edge_sorter.sim.twin.program import PlcProgram
+from edge_sorter.sim.twin.plant import Plant
 from edge_sorter.sim.twin.traffic import Traffic
 from edge_sorter.sim.twin.voice import Voice
-from edge_sorter.sim.twin.world import World
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +43,8 @@ class TwinServer:
     """
 
     def __init__(self, config: SimPlcConfig, traffic: Traffic, *, clock: Clock) -> None:
-        self.world = World(config, traffic)
-        self.program = PlcProgram(config, self.world.diverters, self.world.lanes)
+        self._plant = Plant(config, traffic)
+        self.world, self.program = self._plant.world, self._plant.program
         self.rejected: Counter[str] = Counter()
         self.boots: list[str] = []
         self._config, self._clock = config, clock
@@ -68,7 +66,6 @@ class TwinServer:
         self._cycles = 0
         self._state = AppState.OFFLINE
         self._heard_ns: int | None = None
-        self._untrusted = False
 
     @property
     def started(self) -> bool:
@@ -114,14 +111,8 @@ class TwinServer:
 
     def _cycle(self, at_ns: int) -> None:
         """Do one cycle of the PLC, which began at `at_ns` of our own time."""
-        world, program = self.world, self.program
         self._take_messages(at_ns)
-        edges, arrivals = world.advance(self._cycles * self._cycle_ns / 1e9)
-        program.scan(at_s=world.now_s, count=world.count, speed_mm_s=world.speed_mm_s, edges=edges)
-        untrusted = any(active(self._config.faults, kind, world.now_s) for kind in ("encoder_lost", "e_stop"))
-        if untrusted or self._untrusted:  # also what moved before the counts were right again
-            program.flush()
-        self._untrusted = untrusted
+        edges, arrivals = self._plant.cycle(self._cycles * self._cycle_ns / 1e9)
         for edge in edges:
             self._voice.item(edge)
         for arrival in arrivals:

@@ -7,6 +7,7 @@ later is that plus the belt's travel.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
@@ -81,7 +82,9 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
-class _Draft:
+class Draft:
+    """A parcel before it is known which lane it should get; as `WorldParcel`."""
+
     number: int
     class_name: str
     size_mm: tuple[float, float, float]
@@ -110,7 +113,22 @@ def make_traffic(config: SimPlcConfig, plan: SortPlan) -> Traffic:
         section = config.traffic or TrafficSection()
         drafts, ride = _drawn(section, config.seed, travel_mm=config.straight_on.at_mm)
         seen_mm = math.inf
-    drafts.sort(key=lambda draft: -draft.lead_mm)
+    return traffic_of(config, plan, drafts, ride, seen_mm=seen_mm)
+
+
+def traffic_of(
+    config: SimPlcConfig, plan: SortPlan, drafts: Sequence[Draft], ride: Ride, *, seen_mm: float = math.inf
+) -> Traffic:
+    """Return parcels with the lanes they should get, and what a photo-eye sees of them.
+
+    Args:
+        config: The line.
+        plan: Its sort plan.
+        drafts: The parcels.
+        ride: How the belt moves, without faults.
+        seen_mm: Belt travel until which the sorter looks.
+    """
+    drafts = sorted(drafts, key=lambda draft: -draft.lead_mm)
     stretches = _stretches(drafts)
     together = {i for stretch in stretches for i in stretch.parcels if len(stretch.parcels) > 1}
     parcels = []
@@ -145,13 +163,13 @@ def _ride(knots: tuple[tuple[float, float], ...]) -> Ride:
     return Ride(at_s, speed, np.array(travelled))
 
 
-def _from_scenario(scenario: Scenario) -> list[_Draft]:
+def _from_scenario(scenario: Scenario) -> list[Draft]:
     drafts = []
     for placed in expand(scenario):
         along, spec = placed.footprint_mm()[:, 0], placed.spec
         size = (spec.length_mm, spec.width_mm, spec.height_mm)
         ends = (float(along.max()), float(along.min()))
-        drafts.append(_Draft(placed.id, spec.kind, size, placed.label_code, *ends, spec.lateral_mm))
+        drafts.append(Draft(placed.id, spec.kind, size, placed.label_code, *ends, spec.lateral_mm))
     return drafts
 
 
@@ -185,27 +203,38 @@ def draw_line(section: TrafficSection, seed: int, *, travel_mm: float) -> tuple[
     return parcels, drive(belt_rng, belt, travel_mm=travel_mm - float(parcels.start_mm.min()) + 2000.0)
 
 
-def _drawn(section: TrafficSection, seed: int, *, travel_mm: float) -> tuple[list[_Draft], Ride]:
+def _drawn(section: TrafficSection, seed: int, *, travel_mm: float) -> tuple[list[Draft], Ride]:
     parcels, ride = draw_line(section, seed, travel_mm=travel_mm)
     code_rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 2, 5])))
     digits = code_rng.integers(0, 10, size=(section.parcels, 12)).tolist()
+    drafts = drafts_of(parcels, ["JD" + "".join(map(str, code)) for code in digits])
+    return drafts, running_on(ride, section.speed_mm_s)
+
+
+def running_on(ride: Ride, speed_mm_s: float) -> Ride:
+    """Return a ride that goes on at full speed after its end."""
+    knots = tuple(zip(ride.at_s.tolist(), ride.speed_mm_s.tolist(), strict=True))
+    return _ride((*knots, (ride.end_s + 1.0, speed_mm_s)))
+
+
+def drafts_of(parcels: Parcels, codes: Sequence[str] = ()) -> list[Draft]:
+    """Return drawn parcels where they lie once all sliding is over, with their codes if they have any."""
     drafts = []
-    for i, code in enumerate(digits):
-        centre, reach = float(parcels.start_mm[i]), float(parcels.reach_mm[i, 0])
+    for i, kind in enumerate(parcels.kind.tolist()):
+        centre, reach = float(parcels.start_mm[i] - parcels.slip_mm[i, 2]), float(parcels.reach_mm[i, 0])
         length, width, height = parcels.size_mm[i].tolist()
         drafts.append(
-            _Draft(
+            Draft(
                 number=i + 1,
-                class_name=ALL[parcels.kind[i]].class_name,
+                class_name=ALL[kind].class_name,
                 size_mm=(length, width, height),
-                code="JD" + "".join(map(str, code)),
+                code=codes[i] if codes else None,
                 lead_mm=centre + reach,
                 trail_mm=centre - reach,
                 lateral_mm=float(parcels.lateral_mm[i]),
             )
         )
-    knots = tuple(zip(ride.at_s.tolist(), ride.speed_mm_s.tolist(), strict=True))
-    return drafts, _ride((*knots, (ride.end_s + 1.0, section.speed_mm_s)))
+    return drafts
 
 
 def _mean_reach_mm(section: TrafficSection) -> float:
@@ -222,7 +251,7 @@ def _reach_mm(kind: Kind, section: TrafficSection) -> float:
     return (cos * sum(kind.length_mm) + sin * sum(kind.width_mm)) / 2.0
 
 
-def _stretches(drafts: list[_Draft]) -> tuple[Stretch, ...]:
+def _stretches(drafts: list[Draft]) -> tuple[Stretch, ...]:
     """Join what follows one another without a gap an eye could see; drafts come foremost first."""
     found: list[Stretch] = []
     for i, draft in enumerate(drafts):
@@ -234,7 +263,7 @@ def _stretches(drafts: list[_Draft]) -> tuple[Stretch, ...]:
     return tuple(found)
 
 
-def _lanes(plan: SortPlan, draft: _Draft) -> tuple[str, ...]:
+def _lanes(plan: SortPlan, draft: Draft) -> tuple[str, ...]:
     """Return the lanes the plan allows a parcel of which everything is known, the wanted one first."""
     class_id = CLASSES.index(draft.class_name) if draft.class_name in CLASSES else -1
     track = Track(1, TrackState.CONFIRMED, 0, (0.0, 0.0, 1.0, 1.0), (0.0, 0.0), True, 1.0, class_id, 9, 0, 0)

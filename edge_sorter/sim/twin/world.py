@@ -13,6 +13,7 @@ from itertools import islice
 
 import numpy as np
 
+from edge_sorter.sim.counted_belt import CountedBelt
 from edge_sorter.sim.twin.faults import active
 from edge_sorter.sim.twin.layout import DiverterSection, SimPlcConfig
 from edge_sorter.sim.twin.traffic import Traffic
@@ -107,6 +108,7 @@ class World:
     struck: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self._drive = CountedBelt.of(self.traffic.ride, self.config.faults)
         self.diverters = tuple(Diverter(section) for section in self.config.diverters)
         self.lanes = {d.id: LaneStock(d.capacity, d.drain_per_h / 3600.0) for d in self.config.diverters}
         parcels = self.traffic.parcels
@@ -136,11 +138,10 @@ class World:
         The line ran before it began: what is past the eye already was seen by it, which the first call tells.
         """
         from_mm, counted_from_mm, from_s = self.travel_mm, self.counted_mm, self.now_s
-        self.travel_mm = self._travel_at(to_s)
-        moved_mm = self.travel_mm - from_mm
+        gone = self._drive.travel_mm(np.array([to_s]))
+        self.travel_mm, self.counted_mm = float(gone[0]), float(self._drive.counted_of(gone)[0])
         if to_s > from_s:
-            self.speed_mm_s = moved_mm / (to_s - from_s)
-        self.counted_mm += moved_mm * self._counted_share(to_s)
+            self.speed_mm_s = (self.travel_mm - from_mm) / (to_s - from_s)
         self.now_s = to_s
         edges = self._eye_edges(from_mm, counted_from_mm)
         self._pass_mouths(from_mm, from_s)
@@ -203,20 +204,6 @@ class World:
             else:
                 stock.parcels = max(0.0, stock.parcels - stock.drain_per_s * span_s)
 
-    def _counted_share(self, at_s: float) -> float:
-        if active(self.config.faults, "encoder_lost", at_s):
-            return 0.0
-        slip = active(self.config.faults, "encoder_slip", at_s)
-        return 1.0 if slip is None else 1.0 - slip.share
-
     def _count_of(self, counted_mm: float) -> int:
         encoder = self.config.encoder
         return encoder.first_count + math.floor(counted_mm / encoder.mm_per_count + 1e-6)
-
-    def _travel_at(self, at_s: float) -> float:
-        return float(self.traffic.ride.travel_mm(np.array([at_s - self._stopped_s(at_s)]))[0])
-
-    def _stopped_s(self, at_s: float) -> float:
-        """Return how long emergency stops have held the belt so far."""
-        stops = [fault for fault in self.config.faults if fault.kind == "e_stop"]
-        return sum(min(max(at_s - fault.at_s, 0.0), fault.for_s or 0.0) for fault in stops)
