@@ -40,6 +40,8 @@ class ParcelKnobs:
     """Share of parcels that touch the one before them."""
     side_by_side: float = 0.0
     """Share of parcels that lie beside the one before them."""
+    stacked: float = 0.0
+    """Share of parcels that lie on the one before them, of those that fit there."""
     touching_mm: Range = (0.0, 8.0)
     slides: float = 0.0
     """Share of parcels that slide back on the belt once, on their way to the line."""
@@ -100,6 +102,8 @@ class DetectorKnobs:
     merges_per_pair: float = 0.0
     """Chance that two neighbours closer than `merge_gap_mm` melt into one box for a while."""
     merge_gap_mm: float = 160.0
+    covers: float = 0.5
+    """Share of stacks of which only the upper parcel is found."""
     double_merges: float = 0.0
     """The same for touching or side-by-side parcels."""
     episode_frames: float = 3.0
@@ -165,7 +169,7 @@ LEVELS: dict[str, Level] = {
         Level(
             "mixed",
             NORMAL.belt,
-            ParcelKnobs(totes=0.06, irregular=0.04),
+            ParcelKnobs(totes=0.06, irregular=0.04, stacked=0.04),
             NORMAL.camera,
             NORMAL.detector,
         ),

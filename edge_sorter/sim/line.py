@@ -23,7 +23,7 @@ Ints = NDArray[np.int64]
 BELT_WIDTH_MM = 800.0
 FIRST_START_MM = -800.0
 """Centre of the first parcel at time 0: out of the picture, upstream."""
-SINGLE, DOUBLE, SIDE_BY_SIDE, JAMMED = 0, 1, 2, 3
+SINGLE, DOUBLE, SIDE_BY_SIDE, JAMMED, STACKED = 0, 1, 2, 3, 4
 SLIDE_FROM_MM, JAM_AT_MM = (100.0, 750.0), (200.0, 850.0)
 """Where parcels begin to slide, and where they get stuck: in view, and on the belt again well before the line."""
 SLIDING = (0.4, 0.8)
@@ -44,8 +44,9 @@ class Parcels:
         start_mm: (n,) centre along the belt at travel 0.
         lateral_mm: (n,) centre across the belt.
         reach_mm: (n, 2) half the extent along and across the belt.
-        group: (n,) SINGLE, DOUBLE, SIDE_BY_SIDE, or JAMMED: stuck and now touching another.
-        partner: (n,) the other parcel of its double or pair, or -1.
+        group: (n,) SINGLE, DOUBLE, SIDE_BY_SIDE, STACKED, or JAMMED: stuck and now touching another.
+        partner: (n,) the other parcel of its double, pair or stack, or -1; of a stack the upper one has the next row.
+        base_mm: (n,) how high its bottom lies.
         slip_mm: (n, 3) belt travel at which it begins to fall behind the belt, over which it does, and by how much.
     """
 
@@ -58,6 +59,7 @@ class Parcels:
     reach_mm: Floats
     group: Ints
     partner: Ints
+    base_mm: Floats
     slip_mm: Floats
 
     def __len__(self) -> int:
@@ -70,8 +72,9 @@ class Parcels:
         cos, sin = np.cos(self.skew_rad)[:, None], np.sin(self.skew_rad)[:, None]
         x = cos * flat[..., 0] - sin * flat[..., 1] + self.start_mm[:, None]
         y = sin * flat[..., 0] + cos * flat[..., 1] + self.lateral_mm[:, None]
-        low = np.stack((x, y, np.zeros_like(x)), axis=2)
-        high = np.stack((x, y, np.broadcast_to(self.size_mm[:, 2:], x.shape)), axis=2)
+        base = np.broadcast_to(self.base_mm[:, None], x.shape)
+        low = np.stack((x, y, base), axis=2)
+        high = np.stack((x, y, base + self.size_mm[:, 2:]), axis=2)
         return np.concatenate((low, high), axis=1)
 
     def slipped_mm(self, index: Ints, travel_mm: Floats) -> Floats:
@@ -112,9 +115,29 @@ def lay(rng: np.random.Generator, knobs: ParcelKnobs, count: int) -> Parcels:
         reach_mm=reach.round(2),
         group=group,
         partner=partner,
+        base_mm=np.zeros(count),
         slip_mm=np.tile((0.0, 1.0, 0.0), (count, 1)),
     )
+    parcels = _stacked(rng, knobs.stacked, parcels) if knobs.stacked else parcels
     return _disturbed(rng, knobs, parcels) if knobs.slides or knobs.jams else parcels
+
+
+def _stacked(rng: np.random.Generator, share: float, parcels: Parcels) -> Parcels:
+    """Lift some parcels onto the one before them, where that is the larger one; what does not fit stays."""
+    group, partner, base = parcels.group.copy(), parcels.partner.copy(), parcels.base_mm.copy()
+    start, lateral = parcels.start_mm.copy(), parcels.lateral_mm.copy()
+    drawn, off = rng.random(len(parcels)), rng.uniform(-1.0, 1.0, (len(parcels), 2))
+    for upper in range(1, len(parcels)):
+        lower = upper - 1
+        room = parcels.reach_mm[lower] - parcels.reach_mm[upper]
+        if drawn[upper] >= share or group[lower] != SINGLE or group[upper] != SINGLE or room.min() < 0.0:
+            continue
+        start[upper], lateral[upper] = start[lower] + off[upper, 0] * room[0], lateral[lower] + off[upper, 1] * room[1]
+        base[upper], group[lower], group[upper] = parcels.size_mm[lower, 2], STACKED, STACKED
+        partner[lower], partner[upper] = upper, lower
+    return replace(
+        parcels, group=group, partner=partner, base_mm=base, start_mm=start.round(2), lateral_mm=lateral.round(2)
+    )
 
 
 def _disturbed(rng: np.random.Generator, knobs: ParcelKnobs, parcels: Parcels) -> Parcels:

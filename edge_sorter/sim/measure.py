@@ -19,7 +19,7 @@ from edge_sorter.sim.camera import PinholeCamera
 from edge_sorter.sim.goods import show_goods
 from edge_sorter.sim.kinds import CLASS_OF, look_at
 from edge_sorter.sim.levels import CameraKnobs, DetectorKnobs, Level
-from edge_sorter.sim.line import DOUBLE, JAMMED, SIDE_BY_SIDE, Floats, Ints, Parcels, Ride
+from edge_sorter.sim.line import DOUBLE, JAMMED, SIDE_BY_SIDE, STACKED, Floats, Ints, Parcels, Ride
 from edge_sorter.sim.scenario import CLASSES
 
 Bools = NDArray[np.bool_]
@@ -55,6 +55,7 @@ CAUSES = (
     "slid",
     "jammed",
     "no_class",
+    "stacked",
 )
 FEW_LOOKS = 4
 """Fewer sure looks at a whole parcel than this, before the line, are a cause."""
@@ -108,7 +109,7 @@ def measure(rng: np.random.Generator, level: Level, parcels: Parcels, ride: Ride
     arrived = ~_lost(rng, level.camera, len(at_s))
     looks = _looks(parcels, travel)
     causes = {name: np.zeros(len(parcels), bool) for name in CAUSES}
-    for name, group in (("double", DOUBLE), ("side_by_side", SIDE_BY_SIDE)):
+    for name, group in (("double", DOUBLE), ("side_by_side", SIDE_BY_SIDE), ("stacked", STACKED)):
         causes[name] = parcels.group == group
     stuck = parcels.slip_mm[:, 1] <= parcels.slip_mm[:, 2]  # it fell behind by all that the belt travelled
     causes["slid"], causes["jammed"] = (parcels.slip_mm[:, 2] > 0.0) & ~stuck, stuck
@@ -201,6 +202,9 @@ def _seen(rng: np.random.Generator, knobs: DetectorKnobs, looks: _Looks, arrived
     if (CLASS_OF[parcels.kind] < 0).any():
         lost, unsure, class_id = look_at(rng, parcels.kind[looks.source], class_id)
         kept, sure = kept & ~lost, sure & ~unsure
+    lower = (parcels.group == STACKED) & (parcels.partner > np.arange(len(parcels)))
+    if lower.any():
+        kept &= ~(lower & (rng.random(len(parcels)) < knobs.covers))[looks.source]
     confidence = _confidence(rng, sure)
     index = np.flatnonzero(kept & (xyxy[:, 2:] - xyxy[:, :2] > 4.0).all(axis=1))
     return _Seen(

@@ -34,6 +34,7 @@ class TrafficSection(Section):
     skew_deg: float = Field(15.0, ge=0, le=45, description="parcels lie askew by up to so much")
     doubles: float = Field(0.0, ge=0, le=0.2, description="share of parcels that touch the one before")
     side_by_side: float = Field(0.0, ge=0, le=0.2, description="share of parcels beside the one before")
+    stacked: float = Field(0.0, ge=0, le=0.5, description="share of parcels on top of the one before, where they fit")
     totes: float = Field(0.0, ge=0, le=0.5, description="share of open plastic totes, which the model has no class for")
     irregular: float = Field(0.0, ge=0, le=0.5, description="share of tyres, buckets and wrapped bundles")
 

@@ -195,6 +195,7 @@ def draw_line(section: TrafficSection, seed: int, *, travel_mm: float) -> tuple[
         skew_deg=section.skew_deg,
         doubles=section.doubles,
         side_by_side=section.side_by_side,
+        stacked=section.stacked,
         totes=section.totes,
         irregular=section.irregular,
     )
