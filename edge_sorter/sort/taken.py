@@ -22,7 +22,7 @@ BLUR_MM = 40.0
 """Two parcels may seem to overlap by this, because either end is a little off."""
 LEAST_MM = 100.0
 """What reaches beyond a decided parcel by less than this, or than half its length, is no parcel of its own."""
-IN_LINE = 0.7
+IN_LINE = 0.6
 """Two that share this part of the wider one's extent across the belt lie at the same place across it."""
 
 

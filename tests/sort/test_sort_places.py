@@ -35,6 +35,7 @@ def test_no_two_decisions_name_the_same_belt(extent, left):
     [
         ((50.0, 200.0, 405.0, 595.0), True),
         ((-60.0, 78.0, 405.0, 595.0), True),
+        ((70.0, 280.0, 430.0, 566.0), True),
         ((-60.0, 38.0, 405.0, 595.0), False),
         ((-50.0, 45.0, 405.0, 595.0), False),
         ((-310.0, 35.0, 400.0, 600.0), False),
@@ -46,6 +47,7 @@ def test_no_two_decisions_name_the_same_belt(extent, left):
     ids=[
         "part",
         "part, its end cut off",
+        "second box, kept long",
         "near",
         "a small one",
         "touches",
