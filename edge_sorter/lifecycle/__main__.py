@@ -29,9 +29,11 @@ def build_data(
     packages: Annotated[Path | None, typer.Option(help="Root of the public-domain packages set")] = None,
     rendered: Annotated[list[Path], typer.Option(help="Root of rendered images (images/, labels/); repeatable")] = [],  # noqa: B006
     collage: Annotated[Path | None, typer.Option(help="Root of pictures by edge_sorter.sim.collage")] = None,
+    site: Annotated[Path | None, typer.Option(help="Root of a rendered clip: frames/, truth_mot.txt")] = None,
     sacks_limit: Annotated[int, typer.Option(help="Sack images to draw; 0 takes all")] = 0,
     packages_repeat: Annotated[int, typer.Option(help="Times each packages image appears in an epoch")] = 4,
     rendered_repeat: Annotated[int, typer.Option(help="Times each rendered image appears in an epoch")] = 2,
+    site_repeat: Annotated[int, typer.Option(help="Times each frame of that clip appears in an epoch")] = 3,
     seed: int = 0,
 ) -> None:
     """Mix image sets with different classes into one YOLO data set with a fingerprint."""
@@ -43,9 +45,11 @@ def build_data(
         packages_root=packages,
         rendered_roots=rendered,
         collage_root=collage,
+        site_root=site,
         sacks_limit=sacks_limit,
         packages_repeat=packages_repeat,
         rendered_repeat=rendered_repeat,
+        site_repeat=site_repeat,
         seed=seed,
     )
     record = json.loads((out / "dataset.json").read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from edge_sorter.lifecycle.average import average_models
 from edge_sorter.lifecycle.evaluation.command import evaluate
 from edge_sorter.lifecycle.explanation.command import explain
 from edge_sorter.lifecycle.frontier_command import frontier
@@ -59,6 +60,7 @@ def golden_pictures(
 app.command("train", rich_help_panel=PANEL)(train_model)
 app.command("distill", rich_help_panel=PANEL)(distill_model)
 app.command("prune", rich_help_panel=PANEL)(prune_model)
+app.command("average", rich_help_panel=PANEL)(average_models)
 app.command("export", rich_help_panel=PANEL)(export_model)
 app.command("golden", rich_help_panel=PANEL)(golden_pictures)
 app.command("evaluate", rich_help_panel=PANEL)(evaluate)

@@ -127,6 +127,8 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
         "ultralytics": record["ultralytics"],
         "torch": record["torch"],
     }
+    if "averaged" in record:
+        facts["averaged"] = record["averaged"]
     if record.get("started_from"):
         facts["started_from"] = _facts(record["started_from"])
     return facts

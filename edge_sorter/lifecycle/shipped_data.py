@@ -20,6 +20,8 @@ from edge_sorter.errors import DatasetError
 
 CLASSES = ("carton", "polybag", "mailer", "tube", "sack")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+LEAST_SEEN = 0.25
+"""Share of a parcel's box that must be in sight for a frame of a clip to teach it."""
 PACKAGES_CLASSES = Path(__file__).with_name("packages_public_domain.json")
 
 
@@ -136,6 +138,31 @@ def collages(root: Path) -> list[Sample]:
     return samples
 
 
+def clip(root: Path, scenario_px: tuple[int, int] = (960, 540)) -> list[Sample]:
+    """Frames of a rendered clip in `root/frames`, with the boxes that `root/truth_mot.txt` gives for them.
+
+    Boxes of which less than `LEAST_SEEN` is in sight are left out, as a person would leave them. Frames are numbered
+    from 0, rows of the truth from 1 (MOT). `scenario_px` is the size of a frame.
+
+    Raises:
+        DatasetError: no truth there, or a class in it that the detector does not have.
+    """
+    truth = root / "truth_mot.txt"
+    if not truth.is_file():
+        raise DatasetError(f"No {truth}; write it with: python -m edge_sorter.sim.render truth --out {root}")
+    width_px, height_px = scenario_px
+    lines: dict[int, list[str]] = {}
+    for number, row in enumerate(truth.read_text(encoding="utf-8").splitlines(), start=1):
+        frame, _, x, y, w, h, _, kind, seen = (float(part) for part in row.split(","))
+        if not 1 <= kind <= len(CLASSES):
+            raise DatasetError(f"{truth}, line {number}: class {kind:g} is none of 1 to {len(CLASSES)}.")
+        if seen >= LEAST_SEEN:
+            box = ((x + w / 2) / width_px, (y + h / 2) / height_px, w / width_px, h / height_px)
+            lines.setdefault(int(frame) - 1, []).append(f"{int(kind) - 1} " + " ".join(f"{part:.6f}" for part in box))
+    frames = (image for image in find_images(root / "frames") if image.stem.startswith("frame_"))
+    return [Sample(image.stem, image, tuple(lines.get(int(image.stem[6:]), ()))) for image in frames]
+
+
 def build(
     out: Path,
     *,
@@ -143,9 +170,11 @@ def build(
     packages_root: Path | None = None,
     rendered_roots: Sequence[Path] = (),
     collage_root: Path | None = None,
+    site_root: Path | None = None,
     sacks_limit: int = 0,
     packages_repeat: int = 4,
     rendered_repeat: int = 2,
+    site_repeat: int = 3,
     seed: int = 0,
 ) -> Path:
     """Assemble the mixed data set and return the path of its `data.yaml`.
@@ -156,9 +185,11 @@ def build(
         packages_root: root of the public-domain packages set; all of it is trained on.
         rendered_roots: roots of rendered images with `images/{train,valid}` and `labels/{train,valid}`.
         collage_root: root of pictures made by `python -m edge_sorter.sim.collage`.
+        site_root: root of a rendered clip, `frames/` and `truth_mot.txt`: what the line to be sorted looks like.
         sacks_limit: how many sack images to train on, drawn with `seed`; 0 takes all.
         packages_repeat: how often each packages image appears in an epoch.
         rendered_repeat: how often each rendered image appears in an epoch.
+        site_repeat: how often each frame of that clip appears in an epoch.
         seed: draws the sacks.
     """
     chosen: list[tuple[Source, list[Sample]]] = []
@@ -179,8 +210,13 @@ def build(
     if collage_root is not None:
         about = ("collage", "made by this project", "edge_sorter.sim.collage")
         chosen.append((Source(*about), collages(collage_root)))
+    if site_root is not None:
+        about = ("site", "made by this project", "edge_sorter.sim, site_scenario.yaml")
+        chosen.append((Source(*about, repeat=site_repeat), clip(site_root)))
     if not any(source.split == "train" for source, _ in chosen):
-        raise DatasetError("Nothing to train on: give at least one of --sacks, --packages, --rendered, --collage.")
+        raise DatasetError(
+            "Nothing to train on: give at least one of --sacks, --packages, --rendered, --collage, --site."
+        )
     return _write(out, chosen, seed=seed)
 
 

@@ -74,6 +74,25 @@ def test_a_rendered_image_without_labels_is_not_yet_finished(tmp_path: Path) -> 
     assert [sample.name for sample in shipped_data.rendered(root, "train")] == ["r0", "r2"]
 
 
+def test_frames_of_a_clip_take_their_boxes_from_its_truth(tmp_path: Path) -> None:
+    root = tmp_path / "site"
+    for i in range(2):
+        put(root, f"frame_{i:04d}", "", value=50 + i)
+    (root / "images").rename(root / "frames")
+    # The second parcel of frame 0 has hardly come in; frame 1 has a tube, class 4 of the truth.
+    rows = ["1,1,96,54,192,108,1,1,1.000", "1,2,0,0,9,9,1,2,0.100", "2,1,480,270,96,54,1,4,0.900"]
+    (root / "truth_mot.txt").write_text("".join(f"{row}\n" for row in rows))
+    assert [sample.lines for sample in shipped_data.clip(root)] == [
+        ("0 0.200000 0.200000 0.200000 0.200000",),
+        ("3 0.550000 0.550000 0.100000 0.100000",),
+    ]
+    shipped_data.build(tmp_path / "out", site_root=root, site_repeat=2)
+    assert len((tmp_path / "out" / "train.txt").read_text().split()) == 4
+    (root / "truth_mot.txt").write_text("1,1,96,54,192,108,1,6,1.000\n")
+    with pytest.raises(DatasetError, match=r"line 1: class 6 is none of 1 to 5"):
+        shipped_data.clip(root)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
