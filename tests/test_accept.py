@@ -138,7 +138,7 @@ def test_pictures_at_hand_are_compared_box_by_box_and_the_accuracy_is_held_to_th
     shown = accept(line, "--json", "--budget-ms", "60000", *more)
     assert shown.returncode == 0, shown.stderr
     evidence = json.loads(shown.stdout)
-    assert evidence["agreement"]["passed"] and evidence["agreement"]["pictures"] == 3
+    assert evidence["agreement"]["passed"] and evidence["agreement"]["pictures"] == 4
     assert evidence["agreement"]["boxes"] >= 5 and evidence["agreement"]["mean_iou"] > 0.95
     assert evidence["accuracy"]["passed"] and evidence["accuracy"]["map50_95"] > 0.9
     manifest = line.parent / "parcel-yolo26n.json"
