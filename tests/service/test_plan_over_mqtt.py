@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 import mosquitto as real
@@ -28,6 +29,21 @@ def config_path(root, tmp_path, broker):
     return own_line.write(tmp_path, values)
 
 
+@contextmanager
+def running(config_path, outsider):
+    """The line as a process, ended by SIGTERM; whoever looks on stays until then."""
+    line = subprocess.Popen([sys.executable, "-m", "edge_sorter", "run", "-c", str(config_path)])
+    try:
+        yield
+        line.send_signal(signal.SIGTERM)
+        assert line.wait(60) == 0
+    finally:
+        if line.poll() is None:
+            line.kill()
+            line.wait(10)
+        outsider.close()
+
+
 def say(broker, topic, payload, *, retain=False):
     command = ["mosquitto_pub", "-h", broker.host, "-p", str(broker.port), "-q", "1", "-t", topic]
     kept = ["-r"] if retain else []
@@ -39,8 +55,7 @@ def say(broker, topic, payload, *, retain=False):
 def test_a_host_sends_plans_and_the_plc_closes_a_lane(broker, config_path):
     topics = Topics(load_config(config_path).line, replay=True)
     outsider = real.Outsider(broker, topics.plan_status, topics.decision, topics.info)
-    line = subprocess.Popen([sys.executable, "-m", "edge_sorter", "run", "-c", str(config_path)])
-    try:
+    with running(config_path, outsider):
 
         def statuses():
             return [json.loads(payload) for payload in outsider.on(topics.plan_status)]
@@ -73,13 +88,6 @@ def test_a_host_sends_plans_and_the_plc_closes_a_lane(broker, config_path):
         say(broker, topics.plc_lane_state("L01"), {"lane": "L01", "state": "FULL"}, retain=True)
         until(lambda: any(d["rev"] == 1 for d in decisions()), "a revision")
         until(lambda: any(d["rev"] == 0 and d["reason"] == "ALT_LANE_FULL" for d in decisions()), "one past L01")
-        line.send_signal(signal.SIGTERM)
-        assert line.wait(60) == 0
-    finally:
-        if line.poll() is None:
-            line.kill()
-            line.wait(10)
-        outsider.close()
 
     said = decisions()
     assert [d["seq"] - said[0]["seq"] for d in said] == list(range(len(said)))
@@ -109,8 +117,7 @@ def test_a_plan_waits_for_a_gap_and_another_for_its_time(root, tmp_path, broker)
     config_path = own_line.write(tmp_path, values)
     topics = Topics(load_config(config_path).line, replay=True)
     outsider = real.Outsider(broker, topics.plan_status, topics.decision)
-    line = subprocess.Popen([sys.executable, "-m", "edge_sorter", "run", "-c", str(config_path)])
-    try:
+    with running(config_path, outsider):
 
         def told(topic=topics.plan_status):
             return [json.loads(payload) for payload in outsider.on(topic)]
@@ -130,13 +137,6 @@ def test_a_plan_waits_for_a_gap_and_another_for_its_time(root, tmp_path, broker)
         real.wait_until(
             lambda: told(topics.decision)[-1]["plan"].startswith("shift#"), timeout_s=PATIENCE_S, what="one by it"
         )
-        line.send_signal(signal.SIGTERM)
-        assert line.wait(60) == 0
-    finally:
-        if line.poll() is None:
-            line.kill()
-            line.wait(10)
-        outsider.close()
 
     names = [(s["result"], s["active"].split("#")[0], s.get("offered", "").split("#")[0]) for s in told()]
     assert names == [
