@@ -16,7 +16,7 @@ import typer
 
 from edge_sorter.atomic import write_bytes, write_json
 from edge_sorter.errors import ModelError
-from edge_sorter.lifecycle.isolate import isolate_ultralytics
+from edge_sorter.lifecycle.isolate import open_checkpoint
 from edge_sorter.lifecycle.run_record import NAME
 from edge_sorter.lifecycle.train_commands import command_line
 
@@ -33,7 +33,6 @@ def average_models(
     if (out / NAME).exists() or (out / "weights" / "last.pt").exists():
         raise ModelError(f"{out} already holds a run. Choose another --out.")
     records = [_record(checkpoint) for checkpoint in checkpoints]
-    isolate_ultralytics()
     weights = out / "weights" / "last.pt"
     write_bytes(weights, _mean(checkpoints))
     averaged = {"command": command_line(), "checkpoints": [str(checkpoint) for checkpoint in checkpoints]}
@@ -56,18 +55,12 @@ def _mean(checkpoints: list[Path]) -> bytes:
     Raises:
         ModelError: A file is no checkpoint, or the networks differ.
     """
+    opened = [open_checkpoint(path) for path in checkpoints]
     import torch
 
     from edge_sorter.lifecycle.run_state import packed
 
-    states = []
-    for path in checkpoints:
-        try:
-            content = torch.load(str(path), map_location="cpu", weights_only=False)
-            model = (content.get("ema") or content["model"]).float()
-        except (OSError, RuntimeError, KeyError, AttributeError, EOFError) as error:
-            raise ModelError(f"{path} is no checkpoint of `edge-sorter train` ({error}).") from error
-        states.append(model.state_dict())
+    states = [model.state_dict() for _, model in opened]
     for path, state in zip(checkpoints, states, strict=True):
         if {name: tensor.shape for name, tensor in state.items()} != {n: t.shape for n, t in states[-1].items()}:
             raise ModelError(f"{path} has other layers than {checkpoints[-1]}; only runs of one network have a mean.")
@@ -75,5 +68,6 @@ def _mean(checkpoints: list[Path]) -> bytes:
         name: torch.stack([state[name] for state in states]).mean(0) if last.is_floating_point() else last
         for name, last in states[-1].items()
     }
+    content, model = opened[-1]
     model.load_state_dict(mean)
     return packed({**content, "model": model, "ema": None, "optimizer": None})

@@ -19,7 +19,7 @@ import numpy as np
 
 from edge_sorter.detect.manifest import OUTPUTS
 from edge_sorter.errors import ModelError
-from edge_sorter.lifecycle.isolate import isolate_ultralytics, warn_of_pickle
+from edge_sorter.lifecycle.isolate import open_checkpoint
 
 OPSET = 17  # the newest that the TensorRT 8.5 and 8.6 of JetPack 5 read
 IR_VERSION = 8
@@ -82,12 +82,7 @@ def export(
 
 def load_network(checkpoint: Path) -> Any:
     """Load a checkpoint as a float32 ultralytics model in evaluation mode: norms folded, only the head to export."""
-    isolate_ultralytics()
-    import torch
-
-    warn_of_pickle(checkpoint)
-    state = torch.load(str(checkpoint), map_location="cpu", weights_only=False)
-    model = (state.get("ema") or state["model"]).float().eval()
+    model = open_checkpoint(checkpoint)[1].eval()
     head = model.model[-1]
     kind, one_to_one = type(head).__name__, getattr(head, "one2one_cv2", None) is not None
     if kind not in ("Detect", "OBB26"):  # their relatives have more outputs, which would be lost without a word

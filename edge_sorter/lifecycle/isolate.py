@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from edge_sorter.errors import ModelError
 
@@ -38,3 +40,22 @@ def isolate_ultralytics(folder: Path | None = None) -> None:
     except ImportError as error:
         raise ModelError("Training needs ultralytics and torch: pip install 'edge-sorter[train]'.") from error
     settings.update({"sync": False})
+
+
+def open_checkpoint(path: Path) -> tuple[dict[str, Any], Any]:
+    """Unpickle a checkpoint; returns all of it, and its network (the average, where there is one) in float32.
+
+    Raises:
+        ModelError: there is none, or it is none of a training run.
+    """
+    if not path.is_file():
+        raise ModelError(f"No checkpoint at {path}. Train one: edge-sorter train --help")
+    isolate_ultralytics()
+    import torch
+
+    warn_of_pickle(path)
+    try:
+        content: dict[str, Any] = torch.load(str(path), map_location="cpu", weights_only=False)
+        return content, (content.get("ema") or content["model"]).float()
+    except (OSError, RuntimeError, KeyError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+        raise ModelError(f"{path} is no checkpoint of a training run, or it is damaged ({error}).") from error

@@ -26,7 +26,7 @@ from ultralytics.nn.modules.block import SPPF, Attention, Bottleneck, C2f, C3k, 
 
 from edge_sorter.atomic import write_bytes
 from edge_sorter.errors import ModelError
-from edge_sorter.lifecycle.isolate import warn_of_pickle
+from edge_sorter.lifecycle.isolate import open_checkpoint
 from edge_sorter.lifecycle.run_state import packed
 from edge_sorter.lifecycle.trainer import PRUNED
 
@@ -63,17 +63,14 @@ def prune(checkpoint: Path, out: Path, *, ratio: float, multiple: int, size_px: 
     Raises:
         ModelError: no such checkpoint, or it is no detector in the form that is trained.
     """
-    if not checkpoint.is_file():
-        raise ModelError(f"No checkpoint at {checkpoint}. Train one: edge-sorter train --help")
-    warn_of_pickle(checkpoint)
-    state = torch.load(str(checkpoint), map_location="cpu", weights_only=False)
-    model = (state.get("ema") or state["model"]).float().eval()
+    state, model = open_checkpoint(checkpoint)
     head = model.model[-1]
     if not (hasattr(head, "cv2") and hasattr(head, "cv3")) or model.is_fused():
         raise ModelError(
             f"{checkpoint} ends in {type(head).__name__}, or its batch norms are folded in: only detectors as `train` "
             "leaves them can be pruned."
         )
+    model.eval()
     before = _measured(model, size_px)
     widths = narrow(model, ratio=ratio, multiple=multiple)
     after = _measured(model, size_px)

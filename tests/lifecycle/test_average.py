@@ -49,5 +49,12 @@ def test_runs_without_a_mean_are_refused_and_leave_nothing(tmp_path: Path) -> No
         with pytest.raises(ModelError, match=message):
             command("average", *checkpoints, "--out", tmp_path / "mean")
         assert not (tmp_path / "mean").exists()
+    damaged = tmp_path / "d/weights/last.pt"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"no pickle")
+    (tmp_path / "d/training.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"last\.pt is no checkpoint of a training run"):
+        command("average", first, damaged, "--out", tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
     with pytest.raises(ModelError, match="already holds a run"):
         command("average", first, first, "--out", tmp_path / "a")
