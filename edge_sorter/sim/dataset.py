@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sorter.sim import film
-from edge_sorter.sim.scatter import Scene, build
+from edge_sorter.sim import close_up, film, scatter
 from edge_sorter.sim.scenario import CLASSES
+from edge_sorter.sim.scene import Scene
 
 MIN_VISIBLE_PX = 60
 MIN_SIDE_PX = 10
@@ -43,16 +43,16 @@ def boxes(scene: Scene, seen: NDArray[np.int32]) -> list[tuple[int, float, float
     return found
 
 
-def make_image(out_dir: Path, number: int, *, seed: int, threads: int = 0) -> None:
-    """Render image ``number`` with its label file, unless it is already there."""
+def make_image(out_dir: Path, number: int, *, seed: int, threads: int = 0, near: bool = False) -> None:
+    """Render image ``number`` with its label file, unless it is already there; ``near``: a close-up from above."""
     split = "valid" if number % 10 == 9 else "train"
-    name = f"sim_{seed}_{number:05d}"
+    name = f"{'near' if near else 'sim'}_{seed}_{number:05d}"
     image_path = out_dir / "images" / split / f"{name}.jpg"
     label_path = out_dir / "labels" / split / f"{name}.txt"
     if image_path.exists():
         return
-    scene = build(seed, number, threads=threads)
-    shot = scene.stage.shoot(out_dir / f".scratch_{number}.exr")
+    scene = (close_up if near else scatter).build(seed, number, threads=threads)
+    shot = scene.stage.shoot(out_dir / f".scratch_{name}.exr")
     camera = film.random_film(scene.rng, shot.light, infrared=scene.infrared)
     found = boxes(scene, film.bend_mask(shot.seen, camera.bend))
     picture = film.develop(shot.light, camera, scene.rng)
@@ -64,9 +64,9 @@ def make_image(out_dir: Path, number: int, *, seed: int, threads: int = 0) -> No
     ]
     for path in (image_path, label_path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    partial = out_dir / f".partial_{number}.txt"
+    partial = out_dir / f".partial_{name}.txt"
     partial.write_text("".join(lines), encoding="utf-8")
     partial.replace(label_path)
-    partial = out_dir / f".partial_{number}.jpg"
+    partial = out_dir / f".partial_{name}.jpg"
     cv2.imwrite(str(partial), picture, [cv2.IMWRITE_JPEG_QUALITY, 92])
     partial.replace(image_path)

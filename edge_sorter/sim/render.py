@@ -50,12 +50,13 @@ def dataset(
     count: Annotated[int, typer.Option(min=1)] = 450,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     first: Annotated[int, typer.Option(min=0, help="Number of the first image.")] = 0,
+    near: Annotated[bool, typer.Option("--near", help="Only close-ups from above, as in a scan tunnel.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes; each uses one core.")] = 2,
 ) -> None:
     """Render labelled training images (YOLO format); every tenth is a validation image."""
     _need_blender()
     out.mkdir(parents=True, exist_ok=True)
-    work = partial(_one_image, out, seed)
+    work = partial(_one_image, out, seed, near)
     # A fresh process every 100 images keeps Blender's memory from growing.
     pool = multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=100)
     with pool, _bar() as bar:
@@ -64,10 +65,10 @@ def dataset(
             bar.advance(task)
 
 
-def _one_image(out: Path, seed: int, number: int) -> None:
+def _one_image(out: Path, seed: int, near: bool, number: int) -> None:
     from edge_sorter.sim.dataset import make_image
 
-    make_image(out, number, seed=seed, threads=1)
+    make_image(out, number, seed=seed, threads=1, near=near)
 
 
 @app.command()

@@ -1,44 +1,19 @@
 """Random parcel scenes: a camera, a belt or floor, light, clutter and parcels, all drawn from one generator.
 
-Contract: ``build(seed, number)`` always builds the same scene; only parcels carry object numbers (from 1).
+Contract: ``build(seed, number)`` always builds the same scene.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sorter.sim import conveyor, skins
+from edge_sorter.sim import conveyor
 from edge_sorter.sim.camera import PinholeCamera
 from edge_sorter.sim.paint import BELT_RGB
-from edge_sorter.sim.parcels import mesh_of
 from edge_sorter.sim.scenario import CLASSES
+from edge_sorter.sim.scene import SIZES_PX, Scene, footprint, hits, light, place
 from edge_sorter.sim.stage import Quality, Stage
-
-SIZES_PX = ((448, 256), (448, 256), (448, 336), (416, 288), (384, 384), (352, 448))  # no larger than what is trained at
-
-
-@dataclass
-class Scene:
-    """One random scene while it is being built."""
-
-    rng: np.random.Generator
-    view: str
-    camera: PinholeCamera
-    belt_mm: float
-    stage: Stage
-    infrared: bool = False
-    vertices_mm: dict[int, NDArray[np.float64]] = field(default_factory=dict)
-    kinds: dict[int, str] = field(default_factory=dict)
-
-    @property
-    def px_per_mm(self) -> float:
-        """How fine a skin must be to look sharp in this picture."""
-        away = float(np.linalg.norm(np.subtract(self.camera.look_at_mm, self.camera.position_mm)))
-        return float(np.clip(1.4 * self.camera.focal_px / away, 0.25, 1.3))
 
 
 def random_camera(
@@ -112,7 +87,7 @@ def build(seed: int, number: int, *, threads: int = 0, samples: int = 3) -> Scen
     else:
         stage.camera(camera)
     on_line = _surroundings(scene)
-    _light(scene)
+    light(scene)
     _parcels(scene, sacks=sacks, on_line=on_line)
     return scene
 
@@ -165,30 +140,6 @@ def _surroundings(scene: Scene) -> bool:
     return True
 
 
-def _light(scene: Scene) -> None:
-    rng, stage = scene.rng, scene.stage
-    if scene.infrared:  # a lamp beside the lens, everything else dark
-        x, y, z = scene.camera.position_mm
-        stage.world((1, 1, 1), float(rng.uniform(0.004, 0.08)))
-        stage.lamp((x + 60, y + 40, z), scene.camera.look_at_mm, watts=120, size_mm=(90, 90))
-        return
-    warm = float(rng.normal(scale=0.1))
-    stage.world((1 + warm / 2, 1.0, 1 - warm / 2), float(rng.uniform(0.08, 1.0)))
-    for _ in range(int(rng.integers(1, 4))):
-        size = (
-            (float(rng.uniform(100, 400)),) * 2 if rng.random() < 0.3 else tuple(rng.uniform((800, 200), (2600, 1200)))
-        )
-        at = (float(rng.normal(scale=1400)), float(rng.normal(scale=1400)) + 300, float(rng.uniform(1700, 3800)))
-        tint = float(rng.normal(scale=0.1))
-        stage.lamp(
-            at,
-            (float(rng.normal(scale=300)), 300, 0),
-            watts=float(rng.uniform(30, 220)),
-            size_mm=size,
-            colour=(1 + min(tint, 0), 1 - abs(tint) * 0.3, 1 - max(tint, 0)),
-        )
-
-
 def _parcels(scene: Scene, *, sacks: bool, on_line: bool) -> None:
     """Scatter parcels on the belt, some stacked, some in the background, a hand now and then."""
     rng = scene.rng
@@ -215,17 +166,17 @@ def _parcels(scene: Scene, *, sacks: bool, on_line: bool) -> None:
             centred = not taken and scene.view == "low"
             x = scene.camera.look_at_mm[0] + float(rng.uniform(-1, 1)) * extent * (0.3 if centred else 1.0)
             yaw = float(rng.normal(scale=0.3)) if rng.random() < 0.6 else float(rng.uniform(0, 2 * np.pi))
-            corners = _footprint(x, y, size, yaw)
+            corners = footprint(x, y, size, yaw)
             inside = corners[:, 1].min() > -30 and corners[:, 1].max() < scene.belt_mm + 30
             if (inside or not on_line or reach > 0.6 * scene.belt_mm) and not any(
-                _hits(corners, other) for other in taken
+                hits(corners, other) for other in taken
             ):
                 taken.append(corners)
-                _place(scene, kind, size, (x, y, 0.0), yaw)
+                place(scene, kind, size, (x, y, 0.0), yaw)
                 if kind == "carton" and rng.random() < 0.10:
                     upper_kind = str(rng.choice(["carton", "polybag", "mailer"]))
                     upper = tuple(np.minimum(random_size(rng, upper_kind), (size[0] * 0.8, size[1] * 0.8, 400)))
-                    _place(scene, upper_kind, upper, (x, y, size[2]), yaw + float(rng.normal(scale=0.3)))
+                    place(scene, upper_kind, upper, (x, y, size[2]), yaw + float(rng.normal(scale=0.3)))
                 break
     if taken and rng.random() < 0.12:
         spot = taken[0].mean(axis=0)
@@ -245,24 +196,6 @@ def _visible_half_mm(scene: Scene) -> float:
     return float(np.clip(half, 350, 2600))
 
 
-def _place(scene: Scene, kind: str, size: tuple[float, ...], at_mm: tuple[float, float, float], yaw: float) -> None:
-    number = len(scene.kinds) + 1
-    seed = tuple(int(v) for v in scene.rng.integers(0, 2**31, 2))
-    size3 = (float(size[0]), float(size[1]), float(size[2]))
-    damaged = kind == "carton" and scene.rng.random() < 0.08
-    code = None if scene.rng.random() < (0.85 if kind == "sack" else 0.2) else f"JD{scene.rng.integers(10**10, 10**11)}"
-    spec = skins.SkinSpec(kind, size3, code, None, damaged, scene.px_per_mm)
-    skin = skins.draw(spec, np.random.default_rng(seed))
-    mesh = mesh_of(kind, size3, seed, damaged=damaged, resolution=32)
-    scene.stage.add(
-        mesh, scene.stage.material((0.5, 0.5, 0.5), skin=skin, tile=False), at_mm=at_mm, yaw_rad=yaw, number=number
-    )
-    cos, sin = np.cos(yaw), np.sin(yaw)
-    x, y, z = mesh.vertices_mm.T
-    scene.vertices_mm[number] = np.column_stack([cos * x - sin * y, sin * x + cos * y, z]) + at_mm
-    scene.kinds[number] = kind
-
-
 def _background_stack(scene: Scene) -> None:
     """Cartons piled on a pallet behind the line: cartons too, so labelled where they can be seen."""
     rng = scene.rng
@@ -276,16 +209,4 @@ def _background_stack(scene: Scene) -> None:
                 y0 + float(rng.normal(scale=12)),
                 conveyor.FLOOR_MM + 144 + level * (size[2] + 2),
             )
-            _place(scene, "carton", size, at, float(rng.normal(scale=0.03)))
-
-
-def _footprint(x: float, y: float, size: tuple[float, ...], yaw: float) -> NDArray[np.float64]:
-    half = np.array([size[0], size[1]]) / 2
-    turn = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
-    placed: NDArray[np.float64] = (np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half) @ turn + [x, y]
-    return placed
-
-
-def _hits(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
-    area, _ = cv2.intersectConvexConvex(first.astype(np.float32), second.astype(np.float32))
-    return bool(area > 0)
+            place(scene, "carton", size, at, float(rng.normal(scale=0.03)))

@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_sorter.sim import odd_skins
 from edge_sorter.sim.paint import Rgb, Skin, blank, blend, mottle, paste_label, print_marks, rgb, shade
+from edge_sorter.sim.prints import handling_symbol, logo
 from edge_sorter.sim.shapes import box_atlas
 
 FILM_COLOURS: dict[str, Rgb] = {
@@ -45,6 +46,24 @@ SACK_COLOURS: dict[str, Rgb] = {
 
 
 @dataclass(frozen=True)
+class Look:
+    """How a parcel lies and what its sender printed on it.
+
+    Attributes:
+        on_side: a carton lies on a side: its seam and tape are not on top.
+        symbol: a framed handling symbol on the top face (ISO 780).
+        logo: a sender's large logo over the top.
+    """
+
+    on_side: bool = False
+    symbol: bool = False
+    logo: bool = False
+
+
+AS_PACKED = Look()
+
+
+@dataclass(frozen=True)
 class SkinSpec:
     """What a skin shows.
 
@@ -55,6 +74,7 @@ class SkinSpec:
         colour: a colour name of its kind, or None to draw one.
         damaged: whether the cardboard is torn.
         px_per_mm: how finely to draw.
+        look: how it lies and is printed.
     """
 
     kind: str
@@ -63,6 +83,7 @@ class SkinSpec:
     colour: str | None = None
     damaged: bool = False
     px_per_mm: float = 1.0
+    look: Look = AS_PACKED
 
 
 def draw(spec: SkinSpec, rng: np.random.Generator) -> Skin:
@@ -106,7 +127,10 @@ def _carton(spec: SkinSpec, rng: np.random.Generator) -> Skin:
             print_marks(image, rng, area, s, ink)
     if rng.random() < 0.25:
         print_marks(image, rng, boxes["top"], s, ink)
-    _tape(image, boxes, spec, rng)
+    if not spec.look.on_side:
+        _tape(image, boxes, spec, rng)
+    if spec.look.symbol:
+        handling_symbol(image, rng, boxes["top"], s, ink)
     if spec.damaged:
         _tear(image, boxes["top"], rng)
     if spec.code is not None:
@@ -183,6 +207,8 @@ def _polybag(spec: SkinSpec, rng: np.random.Generator) -> Skin:
         ink = (190, 36, 40)
     for _ in range(int(rng.integers(0, 4))):
         print_marks(image, rng, (width // 10, height // 10, width * 9 // 10, height * 9 // 10), spec.px_per_mm, ink)
+    if spec.look.logo:
+        logo(image, rng, (0, 0, width, height))
     seam = max(2, int(0.035 * width))
     shade(image, (0, 0, seam, height), 0.88)
     shade(image, (width - seam, 0, width, height), 0.88)

@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge_sorter.sim import film, shapes, skins
 from edge_sorter.sim.parcels import mesh_of
@@ -96,6 +97,40 @@ def test_skins_are_drawn_the_same_for_the_same_seed(kind: str) -> None:
     assert (first != skins.draw(spec, np.random.default_rng(6))).any()
 
 
+def _carton_top(look: skins.Look) -> NDArray[np.uint8]:
+    spec = skins.SkinSpec("carton", SIZES["carton"], None, px_per_mm=0.5, look=look)
+    skin = skins.draw(spec, np.random.default_rng(5))
+    return skin[: round(SIZES["carton"][1] * 0.5), : round(SIZES["carton"][0] * 0.5), :3]
+
+
+def test_a_carton_on_its_side_has_no_seam_on_top() -> None:
+    seams = [_carton_top(skins.Look(on_side=on_side)).mean(axis=(1, 2)) for on_side in (False, True)]
+    upright, on_side = (np.median(seam) - seam[len(seam) // 2 - 2 : len(seam) // 2 + 3].min() for seam in seams)
+    assert upright > 15
+    assert on_side < 5
+
+
+def test_a_handling_symbol_is_printed_dark_in_the_middle_of_the_top() -> None:
+    plain, printed = (_carton_top(skins.Look(on_side=True, symbol=symbol)).astype(int) for symbol in (False, True))
+    rows, columns = np.nonzero((plain - printed).max(axis=2) > 20)
+    assert 0.3 < rows.mean() / len(plain) < 0.7
+    assert 0.3 < columns.mean() / plain.shape[1] < 0.7
+    assert 20 < np.ptp(columns) < 70  # 60 to 130 mm at half a pixel a mm
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_logo_leaves_most_of_a_bag_its_film(seed: int) -> None:
+    plain, printed = (
+        skins.draw(
+            skins.SkinSpec("polybag", SIZES["polybag"], None, "white", look=skins.Look(logo=logo)),
+            np.random.default_rng(seed),
+        )
+        for logo in (False, True)
+    )
+    share = float((np.abs(plain[..., :3].astype(int) - printed[..., :3]).max(axis=2) > 40).mean())
+    assert 0.003 < share < 0.6
+
+
 def test_film_keeps_size_and_bends_light_and_mask_alike() -> None:
     light = np.full((90, 160, 3), 0.05, np.float32)
     light[30:60, 100:150] = 0.6
@@ -141,6 +176,24 @@ def test_blender_shows_a_parcel_where_truth_says(tmp_path: Path) -> None:
     assert shot.place_mm is not None
     again = camera.project(shot.place_mm[rows, columns].astype(float))
     np.testing.assert_allclose(again, np.column_stack([columns, rows]) + 0.5, atol=1.0)
+
+
+@BLENDER
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_near_picture_is_of_its_own_generator_and_labels_large_parcels(tmp_path: Path) -> None:
+    from edge_sorter.sim.dataset import make_image
+
+    for number in (0, 1):
+        make_image(tmp_path, number, seed=43, threads=1, near=True)
+    labels = sorted((tmp_path / "labels" / "train").glob("near_43_*.txt"))
+    assert [path.stem for path in labels] == ["near_43_00000", "near_43_00001"]
+    boxes = [[float(value) for value in row.split()] for path in labels for row in path.read_text().splitlines()]
+    assert boxes
+    edges = [edge for _, x, y, w, h in boxes for edge in (x - w / 2, x + w / 2, y - h / 2, y + h / 2)]
+    assert min(edges) >= -1e-6
+    assert max(edges) <= 1 + 1e-6
+    assert max(w * h for *_, w, h in boxes) > 0.03
 
 
 SMALL_CLIP = """
