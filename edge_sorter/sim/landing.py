@@ -55,6 +55,7 @@ def line_layout(
         "decision_line_mm": line_mm,
         "doubles": doubles,
         "photo_eye": EyeSection(at_mm=EYE_MM),
+        "scale": None,
         "encoder": config.encoder.model_copy(update={"mm_per_count": mm_per_count, "first_count": 0}),
         "faults": tuple(faults),
     }

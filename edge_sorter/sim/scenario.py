@@ -21,6 +21,7 @@ from edge_sorter.errors import ConfigError
 from edge_sorter.sim import profile as profiles
 from edge_sorter.sim.camera import PinholeCamera
 from edge_sorter.sim.profile import SpeedProfile
+from edge_sorter.sim.weight import weight_kg
 
 CLASSES = ("carton", "polybag", "mailer", "tube", "sack")
 """What the shipped model tells apart."""
@@ -107,6 +108,7 @@ class ParcelSpec(_Section):
     labelled: bool = True
     damaged: bool = False
     colour: str | None = None
+    weight_kg: float | None = Field(default=None, gt=0, le=1000)
 
 
 class Scenario(_Section):
@@ -139,6 +141,7 @@ class PlacedParcel:
     spec: ParcelSpec
     start_mm: float
     label_code: str | None
+    weight_kg: float
     seed: tuple[int, int]
 
     def footprint_mm(self) -> NDArray[np.float64]:
@@ -200,7 +203,7 @@ def expand(scenario: Scenario) -> tuple[PlacedParcel, ...]:
         else:
             start = rear_mm - (spec.gap_mm or 0.0) - reach
         code = (spec.label_code or _made_up_code(scenario.seed, number)) if spec.labelled else None
-        placed.append(PlacedParcel(number, spec, start, code, (scenario.seed, number)))
+        placed.append(PlacedParcel(number, spec, start, code, _weight_kg(scenario, number), (scenario.seed, number)))
         rear_mm = min(rear_mm, start - reach) if spec.beside_mm is not None else start - reach
         front_mm = start + reach
     return tuple(placed)
@@ -242,6 +245,14 @@ def _made_up_code(seed: int, number: int) -> str:
     """A carrier's own number, or for every third parcel an SSCC as GS1 writes it."""
     digits = "".join(str(d) for d in np.random.default_rng([seed, number, 77]).integers(0, 10, size=16))
     return f"(00){with_check_digit('3' + digits)}" if number % 3 == 0 else "JD" + digits[:12]
+
+
+def _weight_kg(scenario: Scenario, number: int) -> float:
+    """What the file says, or drawn for this parcel alone: no weight changes another."""
+    spec = scenario.parcels[number - 1]
+    share = float(np.random.default_rng([scenario.seed, number, 79]).random())
+    drawn = weight_kg(spec.kind, (spec.length_mm, spec.width_mm, spec.height_mm), share)
+    return drawn if spec.weight_kg is None else spec.weight_kg
 
 
 def with_check_digit(digits: str) -> str:

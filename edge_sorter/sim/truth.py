@@ -78,6 +78,7 @@ def _parcel_truth(
         "length_mm": spec.length_mm,
         "width_mm": spec.width_mm,
         "height_mm": spec.height_mm,
+        "weight_kg": parcel.weight_kg,
         "skew_deg": spec.skew_deg,
         "lateral_mm": spec.lateral_mm,
         "start_mm": round(parcel.start_mm, 3),

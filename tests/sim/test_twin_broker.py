@@ -71,6 +71,9 @@ def test_an_outsider_sees_a_line_at_work(root, tmp_path, broker):
         assert confirm["result"] == ("ABORT_FULL" if row["lane"] == "NC" else "VERIFIED")
     items = [item for item in messages(outsider, "plc/item") if item["edge"] == "TRAIL"]
     assert [item["plc_index"] for item in items] == [1, 2, 3, 4, 5, 6]
+    weighed = {read["plc_index"]: read["weight_g"] for read in messages(outsider, "scan/read")}
+    true_g = {row["plc_index"]: 1000.0 * row["weight_kg"] for row in report["rows"]}
+    assert weighed == pytest.approx(true_g, abs=5.1)
     counts = [sample["cnt"] for sample in messages(outsider, "plc/enc")]
     assert counts == sorted(counts)
     assert counts[-1] - counts[0] > 10_000
@@ -150,6 +153,25 @@ def test_what_was_on_the_belt_in_trouble_is_flushed(root, tmp_path, broker, faul
     assert told_of == ["EXECUTE", said, "EXECUTE", "STOPPED"]
     flushed = [m["parcel_uid"] for m in messages(outsider, "plc/confirm") if m["result"] == "FLUSHED"]
     assert set(flushed) == {row["uid"] for row in report["rows"] if row["result"] == "FLUSHED"}
+    outsider.close()
+
+
+def test_a_jam_is_confirmed_as_one_and_the_report_says_who_was_held(root, tmp_path, broker):
+    outsider = real.Outsider(broker, f"{LIVE}/#")
+    path = small_line(root, tmp_path, broker, parcels=4)
+    twin = command("sim-plc", "-c", path, "--sorter", "--json", "--fault", "jam@1+1:2500", "--fault", "hand@3.5+0.2")
+    printed, told = twin.communicate(timeout=240)
+    assert twin.returncode == 0, told
+    report = json.loads(printed)
+    stuck = [row for row in report["rows"] if any(one["what"] == "stuck" for one in row["mishaps"])]
+    assert len(stuck) == 1
+    assert (stuck[0]["landed"], stuck[0]["result"]) == ("NR", "JAM")
+    assert report["mishaps"]["stuck"] == {"safe": 1}
+    confirms = {confirm["parcel_uid"]: confirm for confirm in messages(outsider, "plc/confirm")}
+    assert confirms[stuck[0]["uid"]]["result"] == "JAM"
+    assert confirms[stuck[0]["uid"]].get("lane_act") is None
+    assert report["items"] == {"seen": 5, "of_nothing": 1}
+    assert [item["plc_index"] for item in messages(outsider, "plc/item") if item["edge"] == "TRAIL"] == [1, 2, 3, 4, 5]
     outsider.close()
 
 

@@ -22,7 +22,7 @@ def sim_plc(
     ],
     fault: Annotated[
         list[str] | None,
-        typer.Option("--fault", metavar="KIND[@S][+S][:LANE]", help="Also break this, e.g. lane_full@10+5:L02"),
+        typer.Option("--fault", metavar="KIND[@S][+S][:WHAT]", help="Also break this, e.g. lane_full@10+5:L02"),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Other parcels, from the generator")] = None,
     sorter: Annotated[

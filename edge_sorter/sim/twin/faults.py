@@ -15,8 +15,11 @@ from pydantic import Field
 from edge_sorter.errors import ConfigError
 from edge_sorter.yamlfile import Section
 
-Kind = Literal["lane_full", "encoder_lost", "encoder_slip", "no_acks", "no_confirms", "no_heartbeat", "e_stop"]
+Kind = Literal[
+    "lane_full", "encoder_lost", "encoder_slip", "no_acks", "no_confirms", "no_heartbeat", "e_stop", "jam", "hand"
+]
 KINDS: tuple[str, ...] = get_args(Kind)
+_WHAT = {"encoder_slip": "share", "jam": "at_mm"}
 _WRITTEN = re.compile(
     r"(?P<kind>[a-z_]+)(?:@(?P<at>\d+(?:\.\d+)?))?(?:\+(?P<span>\d+(?:\.\d+)?))?(?::(?P<what>[A-Za-z0-9_.-]+))?\Z"
 )
@@ -26,7 +29,8 @@ class FaultSection(Section):
     """One fault.
 
     lane_full: nobody empties a lane; encoder_lost: the counter stands; encoder_slip: its wheel loses a share of the
-    travel; no_acks, no_confirms, no_heartbeat: the PLC does not say so; e_stop: the belt stops, and flushes.
+    travel; no_acks, no_confirms, no_heartbeat: the PLC does not say so; e_stop: the belt stops, and flushes; jam: what
+    comes to a place is held there while the belt runs on below it; hand: one is in the photo-eye's beam.
     """
 
     kind: Kind
@@ -34,6 +38,7 @@ class FaultSection(Section):
     for_s: float | None = Field(None, gt=0, description="how long; none: until the end")
     lane: str | None = Field(None, description="lane_full: which")
     share: float = Field(0.05, gt=0, lt=1, description="encoder_slip: lost share of the travel")
+    at_mm: float | None = Field(None, description="jam: where, in belt coordinates")
 
     @property
     def until_s(self) -> float:
@@ -49,8 +54,10 @@ def fault_problems(faults: Iterable[FaultSection], lanes: Sequence[str]) -> list
             problems.append(f"faults: lane_full of {fault.lane}; lanes are {', '.join(lanes)}")
         if fault.kind != "lane_full" and fault.lane is not None:
             problems.append(f"faults: {fault.kind} has no lane")
-        if fault.kind == "e_stop" and fault.for_s is None:
-            problems.append("faults: e_stop needs for_s, else the line never ends")
+        if fault.kind in ("e_stop", "jam", "hand") and fault.for_s is None:
+            problems.append(f"faults: {fault.kind} needs for_s, else the line never ends")
+        if (fault.kind == "jam") != (fault.at_mm is not None):
+            problems.append(f"faults: {fault.kind} {'needs' if fault.kind == 'jam' else 'has no'} at_mm")
     return problems
 
 
@@ -63,19 +70,19 @@ def active(faults: Iterable[FaultSection], kind: Kind, at_s: float, lane: str | 
 
 
 def parse_fault(text: str) -> FaultSection:
-    """Read "KIND@AT_S+FOR_S:LANE", such as "lane_full@10+5:L02" or "encoder_slip@3:0.1".
+    """Read "KIND@AT_S+FOR_S:WHAT", such as "lane_full@10+5:L02", "encoder_slip@3:0.1" or "jam@10+2:2500".
 
     Raises:
         ConfigError: It says something else.
     """
     match = _WRITTEN.match(text)
     if match is None or match["kind"] not in KINDS:
-        raise ConfigError(f"--fault {text!r}: write KIND[@AT_S][+FOR_S][:LANE], KIND one of {', '.join(KINDS)}")
+        raise ConfigError(f"--fault {text!r}: write KIND[@AT_S][+FOR_S][:WHAT], KIND one of {', '.join(KINDS)}")
     values: dict[str, object] = {"kind": match["kind"]}
     values |= {"at_s": float(match["at"])} if match["at"] else {}
     values |= {"for_s": float(match["span"])} if match["span"] else {}
     if match["what"]:
-        values["share" if match["kind"] == "encoder_slip" else "lane"] = match["what"]
+        values[_WHAT.get(match["kind"], "lane")] = match["what"]
     try:
         return FaultSection.model_validate(values)
     except ValueError as error:

@@ -30,6 +30,8 @@ class Item:
         uids: Everybody who was accepted, or would have been, for this item.
         late: A decision for it came too late, and there was none before.
         held: The sorter fell silent before it was carried out.
+        arrived: Some lane's eye saw what lay in it.
+        jammed: No lane's eye saw it when one must have: it is told as a jam, and what comes later is nobody's.
     """
 
     plc_index: int
@@ -42,6 +44,8 @@ class Item:
     uids: list[str] = field(default_factory=list)
     late: bool = False
     held: bool = False
+    arrived: bool = False
+    jammed: bool = False
 
     @property
     def middle(self) -> float:
@@ -55,6 +59,8 @@ class Item:
             lane: Where it arrived.
             recirculates: Whether things that arrive there come round again.
         """
+        if self.jammed:
+            return ConfirmResult.JAM
         if self.trouble is not None or self.held:
             return self.trouble or ConfirmResult.FLUSHED
         if self.decision is not None and lane == self.decision.lane:

@@ -19,6 +19,7 @@ from edge_sorter.sim.twin.faults import FaultSection, fault_problems
 from edge_sorter.sort import SortPlan, load_plan
 from edge_sorter.yamlfile import Section, read_yaml
 
+PositiveMm = Annotated[float, Field(gt=0, le=20_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 
 
@@ -37,6 +38,20 @@ class TrafficSection(Section):
     stacked: float = Field(0.0, ge=0, le=0.5, description="share of parcels on top of the one before, where they fit")
     totes: float = Field(0.0, ge=0, le=0.5, description="share of open plastic totes, which the model has no class for")
     irregular: float = Field(0.0, ge=0, le=0.5, description="share of tyres, buckets and wrapped bundles")
+    slides: float = Field(0.0, ge=0, le=0.5, description="share of parcels that slide back on the belt once")
+    slide_mm: tuple[PositiveMm, PositiveMm] = Field((20.0, 150.0), description="how far")
+    jams: float = Field(0.0, ge=0, le=0.1, description="share of parcels that get stuck while the belt runs on")
+    jam_mm: tuple[PositiveMm, PositiveMm] = Field((300.0, 1500.0), description="belt until a stuck parcel comes free")
+    foreign: float = Field(0.0, ge=0, le=0.5, description="share of gaps with something that is no parcel, if it fits")
+    hands_per_h: float = Field(0.0, ge=0, le=3600, description="hands in the photo-eye's beam, an hour")
+
+    @model_validator(mode="after")
+    def _least_comes_first(self) -> TrafficSection:
+        for name in ("slide_mm", "jam_mm"):
+            least, most = getattr(self, name)
+            if least > most:
+                raise ValueError(f"{name}: least {least:g} is more than most {most:g}")
+        return self
 
 
 class CounterSection(Section):
@@ -52,6 +67,14 @@ class EyeSection(Section):
 
     name: Name = "PE1"
     at_mm: float = Field(description="belt coordinate along travel")
+
+
+class ScaleSection(Section):
+    """A scale in the belt, which tells what lies on it once it is past: `scan/read` with the PLC's index."""
+
+    name: Name = Field("SC1", description="scanner, as identify.scanners of the sorter names it")
+    at_mm: float = Field(description="where the rear of an item is when it has been weighed")
+    step_g: float = Field(10.0, gt=0, le=1000, description="its division")
 
 
 class DiverterSection(Section):
@@ -83,6 +106,8 @@ class ProgramSection(Section):
         False, description="what was accepted before the sorter fell silent still counts; else default lane at once"
     )
     match_mm: float = Field(50.0, gt=0, description="how far a decision's place and the eye's may differ")
+    longest_mm: float = Field(2000.0, gt=0, description="photo-eye dark for more belt than that: JAM")
+    overdue_mm: float = Field(500.0, gt=0, description="so much belt after the last lane's eye must have seen it: JAM")
 
 
 class SimPlcConfig(Section):
@@ -101,6 +126,7 @@ class SimPlcConfig(Section):
     decision_line_mm: float = Field(description="as the sorter's belt.decision_line")
     encoder: CounterSection = CounterSection()
     photo_eye: EyeSection
+    scale: ScaleSection | None = None
     diverters: tuple[DiverterSection, ...] = Field(min_length=1)
     straight_on: StraightSection
     program: ProgramSection = ProgramSection()
@@ -109,8 +135,9 @@ class SimPlcConfig(Section):
     @model_validator(mode="after")
     def _makes_sense(self) -> SimPlcConfig:
         problems = [*self._parcel_problems(), *self._place_problems(), *fault_problems(self.faults, self._lanes)]
-        if self.replays and any(fault.kind == "e_stop" for fault in self.faults):
-            problems.append("faults: e_stop cannot be had with replays, a clip's belt does not stop for it")
+        for kind in ("e_stop", "jam"):
+            if self.replays and any(fault.kind == kind for fault in self.faults):
+                problems.append(f"faults: {kind} cannot be had with replays, nothing in a clip stops for it")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -142,6 +169,8 @@ class SimPlcConfig(Section):
             for a, b in pairwise(self.diverters)
             if b.mouth_mm <= a.mouth_mm
         ]
+        if self.scale is not None and self.scale.at_mm <= self.photo_eye.at_mm:
+            problems.append(f"scale.at_mm must be behind the photo-eye at {self.photo_eye.at_mm:g}")
         if self.straight_on.at_mm <= self.diverters[-1].mouth_mm:
             problems.append("straight_on.at_mm must be behind the last diverter's mouth")
         return problems

@@ -6,11 +6,13 @@ stopped in an emergency, and for one cycle after it, nothing on the belt is trus
 
 from __future__ import annotations
 
+from edge_sorter.sim.twin.eye import EyeEdge
 from edge_sorter.sim.twin.faults import active
+from edge_sorter.sim.twin.items import Item
 from edge_sorter.sim.twin.layout import SimPlcConfig
 from edge_sorter.sim.twin.program import PlcProgram
 from edge_sorter.sim.twin.traffic import Traffic
-from edge_sorter.sim.twin.world import Arrival, EyeEdge, World
+from edge_sorter.sim.twin.world import Arrival, World
 
 
 class Plant:
@@ -26,8 +28,8 @@ class Plant:
         self._faults = config.faults
         self._untrusted = False
 
-    def cycle(self, to_s: float) -> tuple[list[EyeEdge], list[Arrival]]:
-        """Go on to a world time; returns what the photo-eyes saw."""
+    def cycle(self, to_s: float) -> tuple[list[EyeEdge], list[Arrival], list[Item]]:
+        """Go on to a world time; returns what the photo-eyes saw, and the items one should have seen by now."""
         world = self.world
         edges, arrivals = world.advance(to_s)
         self.program.scan(at_s=world.now_s, count=world.count, speed_mm_s=world.speed_mm_s, edges=edges)
@@ -35,4 +37,6 @@ class Plant:
         if untrusted or self._untrusted:  # also what moved before the counts were right again
             self.program.flush()
         self._untrusted = untrusted
-        return edges, arrivals
+        for arrival in arrivals:
+            self.program.arrived(world.stretch_by_parcel[arrival.parcel])
+        return edges, arrivals, self.program.overdue(world.count)

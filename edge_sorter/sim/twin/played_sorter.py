@@ -1,6 +1,7 @@
 """A sorter that is always right, for those who have a PLC program and no camera: decisions from the world's truth.
 
-Contract: one decision for each item, `LATENCY_MS` after its middle crossed the decision line, through the real link.
+Contract: one decision for each parcel, or for several that touch at the line, `LATENCY_MS` after the middle crossed it,
+through the real link.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from edge_sorter.plc.gateway.judge import WRAP
 from edge_sorter.plc.link import MqttLink
 from edge_sorter.plc.messages import AppState
 from edge_sorter.plc.topics import Topics
+from edge_sorter.sim.twin.drafts import EYE_MM
 from edge_sorter.sim.twin.layout import SimPlcConfig
-from edge_sorter.sim.twin.traffic import Stretch
 from edge_sorter.sim.twin.world import World
 from edge_sorter.sort import SortPlan
 from edge_sorter.sort.deadline import deadline_by_travel
@@ -38,7 +39,7 @@ class PlayedSorter:
             hears=False,
         )
         self._speed_mm_s = float(world.traffic.ride.speed_mm_s.max())
-        self._next = 0
+        self._next = self._decided = 0
         self._timing = TimingSection(divert_mm=config.diverters[0].no_return_mm - config.decision_line_mm)
 
     def __enter__(self) -> PlayedSorter:
@@ -52,23 +53,39 @@ class PlayedSorter:
     def step(self) -> None:
         """Do what is due: heartbeat, and decisions about what has crossed the line."""
         self._link.tick(self._clock.now_ns())
-        stretches = self._world.traffic.stretches
+        parcels, line_mm = self._world.traffic.parcels, self._config.decision_line_mm
         latency_mm = self._speed_mm_s * LATENCY_MS / 1e3
-        while self._next < len(stretches):
-            stretch = stretches[self._next]
-            middle_mm = (stretch.lead_mm + stretch.trail_mm) / 2.0
-            if middle_mm + self._world.travel_mm < self._config.decision_line_mm + latency_mm:
+        while self._next < len(parcels):
+            group = self._group(self._next)
+            if sum(self._ends(group)) / 2.0 < line_mm + latency_mm:
                 return
-            self._next += 1
-            if stretch.trail_mm < self._config.decision_line_mm:  # else it was past the line before we came
-                self._link.publish(self._decision(stretch, self._next))
+            self._next = group[-1] + 1
+            seen = [i for i in group if not parcels[i].foreign and parcels[i].trail_mm < line_mm]
+            if seen:  # else it is no parcel, or was past the line before we came
+                self._decided += 1
+                self._link.publish(self._decision(group, seen[0], self._decided))
 
-    def _decision(self, stretch: Stretch, number: int) -> SortDecision:
-        parcel = self._world.traffic.parcels[stretch.parcels[0]]
-        lane = self._plan.lane_by_id[parcel.lane if len(stretch.parcels) == 1 else self._plan.exception]
+    def _group(self, first: int) -> list[int]:
+        """Return what touches one another here and now, from its foremost thing on."""
+        group, rear_mm = [first], self._world.falls.ends(first)[0]
+        for i in range(first + 1, len(self._world.traffic.parcels)):
+            rear, front = self._world.falls.ends(i)
+            if front <= rear_mm - EYE_MM:
+                break
+            group, rear_mm = [*group, i], min(rear_mm, rear)
+        return group
+
+    def _ends(self, group: list[int]) -> tuple[float, float]:
+        ends = [self._world.falls.ends(i) for i in group]
+        return min(rear for rear, _ in ends), max(front for _, front in ends)
+
+    def _decision(self, group: list[int], first: int, number: int) -> SortDecision:
+        parcel, alone = self._world.traffic.parcels[first], len(group) == 1
+        lane = self._plan.lane_by_id[parcel.lane if alone else self._plan.exception]
         now_ns, line_mm = self._clock.now_ns(), self._config.decision_line_mm
+        trail_at_mm, lead_at_mm = (self._world.travel_mm + line_mm - end_mm for end_mm in self._ends(group))
         deadline = deadline_by_travel(
-            line_mm - (stretch.lead_mm + stretch.trail_mm) / 2.0,
+            (lead_at_mm + trail_at_mm) / 2.0,
             self._timing,
             now_ns=now_ns,
             now_mm=self._world.travel_mm,
@@ -83,7 +100,7 @@ class PlayedSorter:
             lane=lane.id,
             alternates=(),
             action=lane.asked,
-            reason=Reason.PLAN_MATCH if len(stretch.parcels) == 1 else Reason.DOUBLE,
+            reason=Reason.PLAN_MATCH if alone else Reason.DOUBLE,
             rule=None,
             plan=self._plan.name,
             track_id=number,
@@ -92,20 +109,26 @@ class PlayedSorter:
             size_mm=parcel.size_mm[:2],
             codes=() if parcel.code is None else (Code("Code128", parcel.code),),
             flags=(),
+            weight_g=self._weight_g(group),
             position=BeltPosition(
                 ref="ENC1",
-                lead_mm=line_mm - stretch.lead_mm,
-                trail_mm=line_mm - stretch.trail_mm,
+                lead_mm=lead_at_mm,
+                trail_mm=trail_at_mm,
                 lateral_mm=None,
                 center_px=(0.0, 0.0),
-                lead_count=self._count(line_mm - stretch.lead_mm),
-                trail_count=self._count(line_mm - stretch.trail_mm),
+                lead_count=self._count(lead_at_mm),
+                trail_count=self._count(trail_at_mm),
             ),
             crossed_ns=now_ns - round(LATENCY_MS * 1e6),
             captured_ns=now_ns - round(LATENCY_MS * 1e6),
             deadline_ns=deadline.at_ns,
             deadline_count=self._count(until_mm),
         )
+
+    def _weight_g(self, group: list[int]) -> float | None:
+        """Return what a scale said, if there is one."""
+        weights_kg = [self._world.traffic.parcels[i].weight_kg for i in group]
+        return None if self._config.scale is None else round(1000.0 * sum(kg or 0.0 for kg in weights_kg))
 
     def _count(self, travel_mm: float) -> int:
         """Return the count at a travel; with a slipping wheel it says where the belt is now, and how far it goes on."""

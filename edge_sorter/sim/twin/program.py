@@ -14,9 +14,10 @@ from datetime import datetime
 from edge_sorter.plc.gateway.judge import WRAP, Judge
 from edge_sorter.plc.inbound import AckResult, ConfirmResult
 from edge_sorter.plc.messages import DecisionMessage
+from edge_sorter.sim.twin.eye import EyeEdge
 from edge_sorter.sim.twin.items import Item, Way
 from edge_sorter.sim.twin.layout import DiverterSection, SimPlcConfig
-from edge_sorter.sim.twin.world import Diverter, EyeEdge, LaneStock
+from edge_sorter.sim.twin.world import Diverter, LaneStock
 from edge_sorter.types import Action
 
 
@@ -39,6 +40,7 @@ class PlcProgram:
         item_of_uid: Items with a decision, by the sorter's name for the parcel.
         counts, judge: What became of decisions, and the rules they were judged by.
         usable: Whether the sorter is heard and says that it runs.
+        jam: The photo-eye is dark for more belt than anything is long.
     """
 
     def __init__(self, config: SimPlcConfig, diverters: tuple[Diverter, ...], lanes: dict[str, LaneStock]) -> None:
@@ -46,13 +48,14 @@ class PlcProgram:
         self.item_of_uid: dict[str, Item] = {}
         self.counts = ProgramCounts()
         self.judge = Judge(replay=config.replays)
-        self.usable = False
+        self.usable = self.jam = False
         self._config = config
         self._diverters = {diverter.section.id: diverter for diverter in diverters}
         self._lanes = lanes
         self._live: list[Item] = []
         self._early: list[DecisionMessage] = []
-        self._speed_mm_s = 0.0
+        self._speed_mm_s = self._fastest_mm_s = 0.0
+        self._awaited: list[Item] = []
 
     @property
     def live(self) -> tuple[Item, ...]:
@@ -162,9 +165,10 @@ class PlcProgram:
             speed_mm_s: The belt's speed as the drive says.
             edges: What the eye saw since the last cycle.
         """
-        self._speed_mm_s = speed_mm_s
+        self._speed_mm_s, self._fastest_mm_s = speed_mm_s, max(speed_mm_s, self._fastest_mm_s)
         for edge in edges:
             self._see(edge)
+        self._watch_eye(count)
         if self._early and edges:
             self._find_early(count)
         for place, item in enumerate(self._live):
@@ -193,7 +197,43 @@ class PlcProgram:
             self.items[edge.stretch] = item
             self._live.append(item)
         else:
-            self.items[edge.stretch].trail_count = edge.count
+            item = self.items[edge.stretch]
+            item.trail_count = edge.count
+            self._awaited.append(item)
+
+    def _watch_eye(self, count: int) -> None:
+        """Trust no item that is longer than anything can be: what it is, and where it ends, nobody knows."""
+        item = self._live[-1] if self._live else None
+        self.jam = (
+            item is not None
+            and item.trail_count is None
+            and count - item.lead_count > self._counts(self._config.program.longest_mm)
+        )
+        if self.jam and item is not None and item.way is Way.OPEN:
+            item.way, item.trouble = Way.STRAIGHT, ConfirmResult.JAM
+
+    def arrived(self, stretch: int) -> None:
+        """Hear that a lane's eye saw something of a piece of covered belt."""
+        self.items[stretch].arrived = True
+
+    def overdue(self, count: int) -> list[Item]:
+        """Return items that no lane's eye has seen by now and that one must have: they are stuck, or were taken."""
+        self._awaited = [item for item in self._awaited if not item.arrived]
+        found = [item for item in self._awaited if count > self._last_sight(item)]
+        for item in found:
+            item.jammed = True
+            self._awaited.remove(item)
+        return found
+
+    def _last_sight(self, item: Item) -> float:
+        """Return the count by which a lane's eye must have seen an item, wherever it went."""
+        assert item.trail_count is not None
+        last_mm = self._config.straight_on.at_mm
+        diverter = None if item.decision is None else self._diverters.get(item.decision.lane)
+        if diverter is not None:
+            section = diverter.section
+            last_mm = max(last_mm, section.mouth_mm + self._fastest_mm_s * section.chute_ms / 1e3)
+        return item.trail_count + self._counts_to(last_mm + self._config.program.overdue_mm)
 
     def _find_early(self, count: int) -> None:
         early, self._early = self._early, []

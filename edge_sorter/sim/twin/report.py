@@ -3,7 +3,7 @@
 Contract: a function of world and program. `right` is the lane the plan wants (or, where that one could not take it,
 one the plan allows besides); `safe` is the exception or default lane instead, work for a person; `wrong` is another
 customer's lane. Parcels the sorter could not see cross its line are told and not counted, nor are those that had not
-landed when somebody stopped the line.
+landed when somebody stopped the line, nor foreign objects, which have rows of their own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from edge_sorter.plc.inbound import ConfirmResult
 from edge_sorter.sim.interval import clopper_pearson
 from edge_sorter.sim.twin.items import Item
 from edge_sorter.sim.twin.program import PlcProgram
@@ -28,7 +29,8 @@ ROWS_SHOWN = 20
 
 def make_report(world: World, program: PlcProgram, plan: SortPlan) -> dict[str, Any]:
     """Return what became of every parcel, and the counts of it."""
-    rows = [_row(world, program, plan, i) for i in range(len(world.traffic.parcels))]
+    things = [(parcel.foreign, _row(world, program, plan, i)) for i, parcel in enumerate(world.traffic.parcels)]
+    rows, foreign = ([row for other, row in things if other is wanted] for wanted in (False, True))
     judged = [row for row in rows if row["judged"] and row["landed"] is not None]
     outcomes = Counter(row["outcome"] for row in judged)
     flaws = {name: sum(bool(row[name]) for row in judged) for name in FAULTS}
@@ -50,14 +52,20 @@ def make_report(world: World, program: PlcProgram, plan: SortPlan) -> dict[str, 
         },
         "results": dict(sorted(Counter(str(row["result"]) for row in judged).items())),
         "lanes": dict(sorted(Counter(str(row["landed"]) for row in rows).items())),
+        "mishaps": _mishaps(rows),
+        "items": {
+            "seen": len(program.items),
+            "of_nothing": len(program.items.keys() - {*world.stretch_by_parcel.values()}),
+        },
         "world_s": round(world.now_s, 2),
         "rows": rows,
+        "foreign": foreign,
     }
 
 
 def _row(world: World, program: PlcProgram, plan: SortPlan, i: int) -> dict[str, Any]:
     parcel = world.traffic.parcels[i]
-    item = program.items.get(world.stretch_by_parcel[i])
+    item = program.items.get(world.stretch_by_parcel.get(i, -1))
     arrival = world.landed.get(i)
     landed = None if arrival is None else arrival.lane
     decision = None if item is None else item.decision
@@ -66,6 +74,7 @@ def _row(world: World, program: PlcProgram, plan: SortPlan, i: int) -> dict[str,
         "plc_index": None if item is None else item.plc_index,
         "class": parcel.class_name,
         "size_mm": [round(side) for side in parcel.size_mm],
+        "weight_kg": parcel.weight_kg,
         "together": parcel.together,
         "judged": parcel.judged,
         "lane": parcel.lane,
@@ -79,7 +88,20 @@ def _row(world: World, program: PlcProgram, plan: SortPlan, i: int) -> dict[str,
         "undecided": decision is None and not (item is not None and item.late),
         "late": item is not None and item.late,
         "second_decision": item is not None and len(item.uids) > 1,
+        "mishaps": [
+            {"what": one.what, "at_mm": round(one.at_mm), "by_mm": round(one.by_mm)}
+            for one in world.falls.mishaps.get(i, ())
+        ],
     }
+
+
+def _mishaps(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return what parcels became to which something happened on the belt, by what it was."""
+    told: dict[str, Counter[str]] = {}
+    for row in rows:
+        for what in sorted({one["what"] for one in row["mishaps"]}):
+            told.setdefault(what, Counter())[str(row["outcome"] or "not_landed")] += 1
+    return {what: dict(sorted(counts.items())) for what, counts in sorted(told.items())}
 
 
 def _outcome(parcel: WorldParcel, landed: str, plan: SortPlan) -> str:
@@ -91,6 +113,8 @@ def _outcome(parcel: WorldParcel, landed: str, plan: SortPlan) -> str:
 def _result(item: Item | None, landed: str | None, struck: bool) -> str:
     if struck:
         return "STRUCK"
+    if item is not None and (item.jammed or item.trouble is ConfirmResult.JAM):
+        return "JAM"
     if item is None or item.decision is None:
         return "UNSEEN" if item is None else "NO_DECISION"
     if item.trouble is not None or item.held:
@@ -122,13 +146,28 @@ def show_report(console: Console, report: dict[str, Any]) -> None:
         between = f"{share['low']:.2%} .. {share['high']:.2%}"
         table.add_row(name.replace("_", " "), str(share["count"]), part, between)
     console.print(table)
+    _show_mishaps(console, report)
     odd = [row for row in report["rows"] if row["judged"] and row["outcome"] not in ("right", None)]
     if not odd:
         return
     table = Table("parcel", "class", "should", "decided", "landed", "what happened", title="Not where they should be")
     for row in odd[:ROWS_SHOWN]:
         decided = f"{row['decided'] or '-'} {row['reason'] or ''}"
-        table.add_row(str(row["parcel"]), row["class"], row["lane"], decided, row["landed"], row["result"])
+        befell = [f"{one['what']} {one['by_mm']} mm at {one['at_mm']}" for one in row["mishaps"]]
+        happened = "; ".join((row["result"], *befell))
+        table.add_row(str(row["parcel"]), row["class"], row["lane"], decided, row["landed"], happened)
     console.print(table)
     if len(odd) > ROWS_SHOWN:
         console.print(f"and {len(odd) - ROWS_SHOWN} more; --out keeps them all", highlight=False)
+
+
+def _show_mishaps(console: Console, report: dict[str, Any]) -> None:
+    for what, counts in report["mishaps"].items():
+        became = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+        console.print(f"{what} on the belt: {sum(counts.values())} ({became})", highlight=False)
+    if report["foreign"]:
+        lanes = Counter(str(row["landed"]) for row in report["foreign"])
+        where = ", ".join(f"{count} in {lane}" for lane, count in sorted(lanes.items()))
+        console.print(f"foreign objects: {len(report['foreign'])} ({where})", highlight=False)
+    if report["items"]["of_nothing"]:
+        console.print(f"items of the photo-eye with nothing in them: {report['items']['of_nothing']}", highlight=False)

@@ -112,11 +112,14 @@ class TwinServer:
     def _cycle(self, at_ns: int) -> None:
         """Do one cycle of the PLC, which began at `at_ns` of our own time."""
         self._take_messages(at_ns)
-        edges, arrivals = self._plant.cycle(self._cycles * self._cycle_ns / 1e9)
+        edges, arrivals, overdue = self._plant.cycle(self._cycles * self._cycle_ns / 1e9)
         for edge in edges:
             self._voice.item(edge)
+        self._voice.weights()
         for arrival in arrivals:
             self._voice.confirm(arrival)
+        for item in overdue:
+            self._voice.missing(item)
 
     def _arrived(self, message: MQTTMessage) -> None:
         self._inbox.append((self._clock.now_ns(), message))  # paho's thread; a full inbox loses its oldest

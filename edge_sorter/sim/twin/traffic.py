@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,12 +18,13 @@ from edge_sorter.sim.kinds import ALL, KINDS, OTHERS, Kind
 from edge_sorter.sim.levels import BeltKnobs, ParcelKnobs
 from edge_sorter.sim.line import Parcels, Ride, drive, lay
 from edge_sorter.sim.scenario import CLASSES, Scenario, expand, load
+from edge_sorter.sim.twin.drafts import FOREIGN, Draft, Stretch, stretches_of
 from edge_sorter.sim.twin.layout import SimPlcConfig, TrafficSection
+from edge_sorter.sim.twin.mishaps import Hand, Slip, draw_hands, draw_slips, with_foreign
+from edge_sorter.sim.weight import weight_kg
 from edge_sorter.sort import SortPlan
 from edge_sorter.types import Code, Parcel, Track, TrackState
 
-EYE_MM = 10.0
-"""A photo-eye does not see a gap smaller than this."""
 LEAST_GAP_MM = 60.0
 SPREAD = 0.2
 """Gaps on induced lines vary by 15 to 20 %."""
@@ -31,30 +32,25 @@ FAR_S = 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class WorldParcel:
-    """One parcel as it really is.
+class WorldParcel(Draft):
+    """One parcel as it really is, or one thing that is none.
 
     Attributes:
-        number: From 1, in the order of the file or the generator.
-        class_name, size_mm, code: What it is; length, width, height.
-        lead_mm, trail_mm, lateral_mm: Its ends and its middle before the belt moved.
         lane: The lane the sort plan gives to a parcel of which everything is known.
         also: Lanes the plan allows besides, where that one cannot take it.
         together: Touches another or lies beside one.
-        judged: Whether the sorter could see it cross the decision line at all.
+        judged: Whether the sorter could see it cross the decision line at all, and should have decided.
     """
 
-    number: int
-    class_name: str
-    size_mm: tuple[float, float, float]
-    code: str | None
-    lead_mm: float
-    trail_mm: float
-    lateral_mm: float
-    lane: str
-    also: tuple[str, ...]
-    together: bool
-    judged: bool
+    lane: str = ""
+    also: tuple[str, ...] = ()
+    together: bool = False
+    judged: bool = False
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is no parcel."""
+        return self.class_name == FOREIGN
 
     @property
     def centre_mm(self) -> float:
@@ -63,35 +59,22 @@ class WorldParcel:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Belt that a photo-eye sees covered without a gap: one item for the PLC, whatever lies there."""
-
-    lead_mm: float
-    trail_mm: float
-    parcels: tuple[int, ...]
-    """Indices into the traffic."""
-
-
-@dataclass(frozen=True, slots=True)
 class Traffic:
-    """Everything that will pass, from the foremost to the last, and how the belt moves."""
+    """Everything that will pass, from the foremost to the last, how the belt moves, and what goes wrong on it.
+
+    Attributes:
+        parcels: Foremost first; foreign objects among them.
+        stretches: What a photo-eye would see of them as they were laid.
+        ride: How the belt moves, without faults.
+        slips: Which of them fall behind the belt.
+        hands: In the photo-eye's beam.
+    """
 
     parcels: tuple[WorldParcel, ...]
     stretches: tuple[Stretch, ...]
     ride: Ride
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A parcel before it is known which lane it should get; as `WorldParcel`."""
-
-    number: int
-    class_name: str
-    size_mm: tuple[float, float, float]
-    code: str | None
-    lead_mm: float
-    trail_mm: float
-    lateral_mm: float
+    slips: tuple[Slip, ...] = ()
+    hands: tuple[Hand, ...] = ()
 
 
 def make_traffic(config: SimPlcConfig, plan: SortPlan) -> Traffic:
@@ -107,13 +90,17 @@ def make_traffic(config: SimPlcConfig, plan: SortPlan) -> Traffic:
                 f"decision_line_mm is {config.decision_line_mm:g}, but {config.scenario.name} has "
                 f"{scenario.belt.decision_line_mm:g}"
             )
-        drafts, ride = _from_scenario(scenario), ride_of(scenario)
+        ride = ride_of(scenario)
         seen_mm = float(ride.travel_mm(np.array([(scenario.video.frames - 1) / scenario.video.fps]))[0])
-    else:
-        section = config.traffic or TrafficSection()
-        drafts, ride = _drawn(section, config.seed, travel_mm=config.straight_on.at_mm)
-        seen_mm = math.inf
-    return traffic_of(config, plan, drafts, ride, seen_mm=seen_mm)
+        return traffic_of(config, plan, _from_scenario(scenario), ride, seen_mm=seen_mm)
+    section = config.traffic or TrafficSection()
+    drafts, ride = _drawn(section, config.seed, travel_mm=config.straight_on.at_mm)
+    traffic = traffic_of(config, plan, drafts, running_on(ride, section.speed_mm_s))
+    return replace(
+        traffic,
+        slips=draw_slips(config, section, traffic.parcels),
+        hands=draw_hands(section.hands_per_h, config.seed, until_s=ride.end_s),
+    )
 
 
 def traffic_of(
@@ -129,7 +116,7 @@ def traffic_of(
         seen_mm: Belt travel until which the sorter looks.
     """
     drafts = sorted(drafts, key=lambda draft: -draft.lead_mm)
-    stretches = _stretches(drafts)
+    stretches = stretches_of(drafts)
     together = {i for stretch in stretches for i in stretch.parcels if len(stretch.parcels) > 1}
     parcels = []
     for i, draft in enumerate(drafts):
@@ -142,7 +129,7 @@ def traffic_of(
                 lane=lanes[0],
                 also=lanes[1:],
                 together=i in together,
-                judged=0.0 <= to_go_mm <= seen_mm,
+                judged=0.0 <= to_go_mm <= seen_mm and draft.class_name != FOREIGN,
             )
         )
     return Traffic(tuple(parcels), stretches, ride)
@@ -169,7 +156,7 @@ def _from_scenario(scenario: Scenario) -> list[Draft]:
         along, spec = placed.footprint_mm()[:, 0], placed.spec
         size = (spec.length_mm, spec.width_mm, spec.height_mm)
         ends = (float(along.max()), float(along.min()))
-        drafts.append(Draft(placed.id, spec.kind, size, placed.label_code, *ends, spec.lateral_mm))
+        drafts.append(Draft(placed.id, spec.kind, size, placed.label_code, *ends, spec.lateral_mm, placed.weight_kg))
     return drafts
 
 
@@ -208,8 +195,16 @@ def _drawn(section: TrafficSection, seed: int, *, travel_mm: float) -> tuple[lis
     parcels, ride = draw_line(section, seed, travel_mm=travel_mm)
     code_rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 2, 5])))
     digits = code_rng.integers(0, 10, size=(section.parcels, 12)).tolist()
-    drafts = drafts_of(parcels, ["JD" + "".join(map(str, code)) for code in digits])
-    return drafts, running_on(ride, section.speed_mm_s)
+    weight_rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 3, 5])))
+    drafts = [
+        replace(draft, weight_kg=weight_kg(draft.class_name, draft.size_mm, share))
+        for draft, share in zip(
+            drafts_of(parcels, ["JD" + "".join(map(str, code)) for code in digits]),
+            weight_rng.random(len(parcels)).tolist(),
+            strict=True,
+        )
+    ]
+    return with_foreign(drafts, section.foreign, seed), ride
 
 
 def running_on(ride: Ride, speed_mm_s: float) -> Ride:
@@ -252,24 +247,15 @@ def _reach_mm(kind: Kind, section: TrafficSection) -> float:
     return (cos * sum(kind.length_mm) + sin * sum(kind.width_mm)) / 2.0
 
 
-def _stretches(drafts: list[Draft]) -> tuple[Stretch, ...]:
-    """Join what follows one another without a gap an eye could see; drafts come foremost first."""
-    found: list[Stretch] = []
-    for i, draft in enumerate(drafts):
-        if found and draft.lead_mm > found[-1].trail_mm - EYE_MM:
-            last = found[-1]
-            found[-1] = Stretch(last.lead_mm, min(last.trail_mm, draft.trail_mm), (*last.parcels, i))
-        else:
-            found.append(Stretch(draft.lead_mm, draft.trail_mm, (i,)))
-    return tuple(found)
-
-
 def _lanes(plan: SortPlan, draft: Draft) -> tuple[str, ...]:
     """Return the lanes the plan allows a parcel of which everything is known, the wanted one first."""
+    if draft.class_name == FOREIGN:
+        return (plan.default,)
     class_id = CLASSES.index(draft.class_name) if draft.class_name in CLASSES else -1
     track = Track(1, TrackState.CONFIRMED, 0, (0.0, 0.0, 1.0, 1.0), (0.0, 0.0), True, 1.0, class_id, 9, 0, 0)
     codes = () if draft.code is None else (Code("Code128", draft.code),)
-    rule = plan.rule_for(Parcel(track, draft.class_name, 1.0, draft.size_mm[:2], codes))
+    weight_g = None if draft.weight_kg is None else 1000.0 * draft.weight_kg
+    rule = plan.rule_for(Parcel(track, draft.class_name, 1.0, draft.size_mm[:2], codes, weight_g=weight_g))
     if rule is None:
         return (plan.default,)
     groups = [plan.group_by_id.get(target) for target in rule.to]

@@ -17,6 +17,7 @@ from edge_sorter.plc.inbound import (
     AckMessage,
     AckResult,
     ConfirmMessage,
+    ConfirmResult,
     EncoderMessage,
     ItemMessage,
     LaneMessage,
@@ -26,11 +27,13 @@ from edge_sorter.plc.inbound import (
 from edge_sorter.plc.messages import DecisionMessage, Message
 from edge_sorter.plc.session import Session
 from edge_sorter.plc.topics import Topics
+from edge_sorter.sim.twin.eye import EyeEdge
 from edge_sorter.sim.twin.faults import Kind, active
 from edge_sorter.sim.twin.items import Item
 from edge_sorter.sim.twin.layout import SimPlcConfig
 from edge_sorter.sim.twin.program import PlcProgram
-from edge_sorter.sim.twin.world import Arrival, EyeEdge, World
+from edge_sorter.sim.twin.scale import Scale
+from edge_sorter.sim.twin.world import Arrival, World
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,7 @@ class Voice:
         self._beats = self._connects = 0
         self._told: dict[str, str] = {}
         self._confirmed: set[int] = set()
+        self._scale = None if config.scale is None else Scale(config, config.scale)
         self._due_ns = {"heartbeat": 0, "encoder": 0, "again": 0}
 
     def speak(self, now_ns: int, *, cycle_ns: int) -> None:
@@ -92,8 +96,8 @@ class Voice:
             self._tell_line("ABORTED", "E-stop")
         elif self._fault("encoder_lost"):
             self._tell_line("HELD", "encoder lost")
-        else:
-            self._tell_line("EXECUTE", None)
+        else:  # this belt runs on below a jam, and is told to
+            self._tell_line("EXECUTE", f"jam at {self._config.photo_eye.name}" if self._program.jam else None)
 
     def item(self, edge: EyeEdge) -> None:
         """Tell what the photo-eye saw."""
@@ -115,23 +119,37 @@ class Voice:
         )
         self._send(self._topics.plc_item, message)
 
+    def weights(self) -> None:
+        """Tell what the scale has weighed since it was last asked."""
+        if self._scale is not None:
+            for message in self._scale.weighed(self._world, self._program, ts=self._stamp()):
+                self._send(self._topics.scan_read, message)
+
     def confirm(self, arrival: Arrival) -> None:
         """Tell where a decided item arrived; one message for all that lies in it."""
         parcel = self._world.traffic.parcels[arrival.parcel]
         mark = "" if arrival.lane == parcel.lane else f", should be in {parcel.lane}"
         log.info("parcel %s %s landed in %s%s", parcel.number, parcel.class_name, arrival.lane, mark)
-        stretch = self._world.stretch_by_parcel[arrival.parcel]
-        item = self._program.items.get(stretch)
-        if item is None or item.decision is None or stretch in self._confirmed or self._fault("no_confirms"):
-            return
-        self._confirmed.add(stretch)
+        item = self._program.items[self._world.stretch_by_parcel[arrival.parcel]]
         straight = self._config.straight_on
+        recirculates = straight.recirculates and arrival.lane == straight.id
+        self._confirm(item, arrival.lane, item.confirms(arrival.lane, recirculates=recirculates))
+
+    def missing(self, item: Item) -> None:
+        """Tell that no lane's eye saw an item in time: it is stuck somewhere, or somebody took it."""
+        log.warning("item %s is overdue at every lane's eye: jam", item.plc_index)
+        self._confirm(item, None, ConfirmResult.JAM)
+
+    def _confirm(self, item: Item, lane: str | None, result: ConfirmResult) -> None:
+        if item.decision is None or item.stretch in self._confirmed or self._fault("no_confirms"):
+            return
+        self._confirmed.add(item.stretch)
         message = ConfirmMessage(
             parcel_uid=item.decision.parcel_uid,
             plc_index=item.plc_index,
             lane_cmd=item.decision.lane,
-            lane_act=arrival.lane,
-            result=item.confirms(arrival.lane, recirculates=straight.recirculates and arrival.lane == straight.id),
+            lane_act=lane,
+            result=result,
             enc_cnt=self._world.count % WRAP,
             ts=self._stamp(),
         )
@@ -187,9 +205,10 @@ class Voice:
 
     def _tell_line(self, packml: str, cause: str | None) -> None:
         topic = self._topics.plc_line_state
-        if self._told.get(topic) != packml:
+        news = f"{packml} {cause}"
+        if self._told.get(topic) != news:
             message = LineMessage(packml=packml, v_set_mm_s=self._fastest_mm_s, cause=cause, ts=self._stamp())
-            self._keep(topic, message, news=packml)
+            self._keep(topic, message, news=news)
 
     def _is_due(self, what: str, now_ns: int, period_ns: int) -> bool:
         due = now_ns >= self._due_ns[what]

@@ -14,18 +14,15 @@ from itertools import islice
 import numpy as np
 
 from edge_sorter.sim.counted_belt import CountedBelt
+from edge_sorter.sim.twin.eye import Eye, EyeEdge
+from edge_sorter.sim.twin.falls import Falls
 from edge_sorter.sim.twin.faults import active
 from edge_sorter.sim.twin.layout import DiverterSection, SimPlcConfig
+from edge_sorter.sim.twin.mishaps import Hand
 from edge_sorter.sim.twin.traffic import Traffic
 
-
-@dataclass(frozen=True, slots=True)
-class EyeEdge:
-    """The photo-eye went dark (front) or light again (rear): which stretch, and the count latched at that edge."""
-
-    stretch: int
-    front: bool
-    count: int
+LONGEST_MM = 2000.0
+"""Middles of things that lie in order may be out of order by less than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,8 @@ class World:
         struck: Parcels that met a diverter between its two places.
         diverters: In the order of travel.
         lanes: Stock by lane.
-        stretch_by_parcel: Number of the stretch each parcel lies in.
+        stretch_by_parcel: Number of the piece of covered belt in which the photo-eye saw each parcel, once it has.
+        falls: Where everything is, and what befell it on the belt.
     """
 
     config: SimPlcConfig
@@ -114,13 +112,12 @@ class World:
         parcels = self.traffic.parcels
         self._belt = [_OnBelt(i) for i in sorted(range(len(parcels)), key=lambda i: -parcels[i].centre_mm)]
         self._first = 0
-        self.stretch_by_parcel = {i: n for n, s in enumerate(self.traffic.stretches) for i in s.parcels}
         self._chutes: list[Arrival] = []
-        stretches = list(enumerate(self.traffic.stretches))
-        edges = [(stretch.lead_mm, n, True) for n, stretch in stretches]
-        edges += [(stretch.trail_mm, n, False) for n, stretch in stretches]
-        self._edges = sorted(edges, key=lambda edge: (-edge[0], edge[1], not edge[2]))
-        self._next_edge = 0
+        self._off: set[int] = set()
+        self.falls = Falls(self.traffic, self.config.faults)
+        hands = [Hand(fault.at_s, fault.until_s) for fault in self.config.faults if fault.kind == "hand"]
+        self._eye = Eye(self.config.photo_eye.at_mm, len(parcels), (*self.traffic.hands, *hands))
+        self.stretch_by_parcel = self._eye.stretch_of
 
     @property
     def over(self) -> bool:
@@ -143,37 +140,30 @@ class World:
         if to_s > from_s:
             self.speed_mm_s = (self.travel_mm - from_mm) / (to_s - from_s)
         self.now_s = to_s
-        edges = self._eye_edges(from_mm, counted_from_mm)
-        self._pass_mouths(from_mm, from_s)
+        self.falls.move(self.travel_mm, at_s=from_s, off=self._off)
+        counted_mm = self.counted_mm - counted_from_mm
+
+        def count_at(share: float) -> int:
+            return self._count_of(counted_from_mm + (share * counted_mm if share >= 0.0 else share))
+
+        edges = self._eye.look(self.falls, count_at, from_s=from_s, to_s=to_s)
+        self._pass_mouths(from_s)
         self._drain(to_s - from_s)
         return edges, self._arrive()
 
-    def _eye_edges(self, from_mm: float, counted_from_mm: float) -> list[EyeEdge]:
-        edges = []
-        while self._next_edge < len(self._edges):
-            place_mm, stretch, front = self._edges[self._next_edge]
-            at_mm = self.config.photo_eye.at_mm - place_mm
-            if at_mm > self.travel_mm:
-                break
-            share = (self.counted_mm - counted_from_mm) / (self.travel_mm - from_mm) if at_mm > from_mm else 1.0
-            edges.append(EyeEdge(stretch, front, self._count_of(counted_from_mm + share * (at_mm - from_mm))))
-            self._next_edge += 1
-        return edges
-
-    def _pass_mouths(self, from_mm: float, from_s: float) -> None:
-        parcels, moved_mm = self.traffic.parcels, self.travel_mm - from_mm
+    def _pass_mouths(self, from_s: float) -> None:
         for one in islice(self._belt, self._first, None):
-            centre_mm = parcels[one.parcel].centre_mm
-            if centre_mm + self.travel_mm < self.diverters[0].section.mouth_mm:
+            before_mm, now_mm = self.falls.middles(one.parcel)
+            if now_mm < self.diverters[0].section.mouth_mm - LONGEST_MM:
                 break
             while one.next_mouth <= len(self.diverters):
                 straight = one.next_mouth == len(self.diverters)
                 place_mm = (
                     self.config.straight_on.at_mm if straight else self.diverters[one.next_mouth].section.mouth_mm
                 )
-                if centre_mm + self.travel_mm < place_mm:
+                if now_mm < place_mm:
                     break
-                share = (place_mm - centre_mm - from_mm) / moved_mm if moved_mm > 0.0 else 1.0
+                share = (place_mm - before_mm) / (now_mm - before_mm) if now_mm > before_mm else 1.0
                 self._meet(one, from_s + min(max(share, 0.0), 1.0) * (self.now_s - from_s), straight=straight)
         while self._first < len(self._belt) and self._belt[self._first].next_mouth > len(self.diverters):
             self._first += 1
@@ -181,9 +171,11 @@ class World:
     def _meet(self, one: _OnBelt, at_s: float, *, straight: bool) -> None:
         if straight:
             self._chutes.append(Arrival(one.parcel, self.config.straight_on.id, at_s))
+            self._off.add(one.parcel)
         elif (diverter := self.diverters[one.next_mouth]).catches(at_s):
             self._chutes.append(Arrival(one.parcel, diverter.section.id, at_s + diverter.section.chute_ms / 1e3))
             one.next_mouth = len(self.diverters)
+            self._off.add(one.parcel)
         elif diverter.moving(at_s):
             self.struck.add(one.parcel)
         one.next_mouth += 1
