@@ -233,7 +233,7 @@ def test_an_index_finds_its_item_without_a_place(root):
 
 def test_a_decision_may_come_before_its_item(root):
     line = Line(root)
-    config = line.config.model_dump(by_alias=True) | {"photo_eye": {"at_mm": 1600}}
+    config = line.config.model_dump(by_alias=True) | {"photo_eye": {"at_mm": 1600}, "scale": None}
     line.config = SimPlcConfig.model_validate(config)
     line.world = World(line.config, line.world.traffic)
     line.program = PlcProgram(line.config, line.world.diverters, line.world.lanes)
