@@ -32,7 +32,9 @@ def build_data(
     site: Annotated[Path | None, typer.Option(help="Root of a rendered clip: frames/, truth_mot.txt")] = None,
     sacks_limit: Annotated[int, typer.Option(help="Sack images to draw; 0 takes all")] = 0,
     packages_repeat: Annotated[int, typer.Option(help="Times each packages image appears in an epoch")] = 4,
-    rendered_repeat: Annotated[int, typer.Option(help="Times each rendered image appears in an epoch")] = 2,
+    rendered_repeat: Annotated[
+        list[int], typer.Option(help="Times each rendered image appears in an epoch; once for all, or for each root")
+    ] = [2],  # noqa: B006
     site_repeat: Annotated[int, typer.Option(help="Times each frame of that clip appears in an epoch")] = 3,
     seed: int = 0,
 ) -> None:

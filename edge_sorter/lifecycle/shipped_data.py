@@ -173,7 +173,7 @@ def build(
     site_root: Path | None = None,
     sacks_limit: int = 0,
     packages_repeat: int = 4,
-    rendered_repeat: int = 2,
+    rendered_repeat: Sequence[int] = (2,),
     site_repeat: int = 3,
     seed: int = 0,
 ) -> Path:
@@ -188,10 +188,22 @@ def build(
         site_root: root of a rendered clip, `frames/` and `truth_mot.txt`: what the line to be sorted looks like.
         sacks_limit: how many sack images to train on, drawn with `seed`; 0 takes all.
         packages_repeat: how often each packages image appears in an epoch.
-        rendered_repeat: how often each rendered image appears in an epoch.
+        rendered_repeat: how often each rendered image appears in an epoch: one number for all roots, or one for each.
         site_repeat: how often each frame of that clip appears in an epoch.
         seed: draws the sacks.
+
+    Raises:
+        DatasetError: nothing to train on, two roots of one name, or numbers that fit no roots.
     """
+    names = [root.name for root in rendered_roots]
+    if len(set(names)) < len(names):
+        raise DatasetError(f"--rendered: {', '.join(names)}: give each root once, and roots of different names.")
+    if rendered_roots and len(rendered_repeat) not in (1, len(rendered_roots)):
+        raise DatasetError(
+            f"--rendered-repeat: {len(rendered_repeat)} numbers for {len(rendered_roots)} roots of --rendered. Give "
+            "one for all of them, or one for each in the same order."
+        )
+    repeats = rendered_repeat if len(rendered_repeat) > 1 else [*rendered_repeat] * len(rendered_roots)
     chosen: list[tuple[Source, list[Sample]]] = []
     if sacks_root is not None:
         drawn = sacks(sacks_root, "train")
@@ -203,9 +215,9 @@ def build(
     if packages_root is not None:
         about = ("packages_public_domain", "Public Domain", "universe.roboflow.com/joseph-nelson/packages-g0ton v6")
         chosen.append((Source(*about, repeat=packages_repeat), packages(packages_root)))
-    for root in rendered_roots:
+    for root, repeat in zip(rendered_roots, repeats, strict=True):
         about = (root.name, "made by this project", "edge_sorter.sim")
-        chosen.append((Source(*about, repeat=rendered_repeat), rendered(root, "train")))
+        chosen.append((Source(*about, repeat=repeat), rendered(root, "train")))
         chosen.append((Source(*about, split="valid"), rendered(root, "valid")))
     if collage_root is not None:
         about = ("collage", "made by this project", "edge_sorter.sim.collage")

@@ -27,8 +27,8 @@ def sacks_root(tmp_path: Path, count: int = 6) -> Path:
     return root
 
 
-def rendered_root(tmp_path: Path) -> Path:
-    root = tmp_path / "rendered"
+def rendered_root(tmp_path: Path, name: str = "rendered") -> Path:
+    root = tmp_path / name
     for split, count in (("train", 3), ("valid", 1)):
         for i in range(count):
             put(root / split, f"r{i}", "0 0.5 0.5 0.2 0.4\n3 0.1 0.1 0.1 0.1\n", value=100 + i)
@@ -41,7 +41,7 @@ def rendered_root(tmp_path: Path) -> Path:
 def test_a_mixed_set_has_our_classes_links_and_repeats(tmp_path: Path) -> None:
     sacks, rendered = sacks_root(tmp_path), rendered_root(tmp_path)
     yaml = shipped_data.build(
-        tmp_path / "out", sacks_root=sacks, rendered_roots=[rendered], sacks_limit=4, rendered_repeat=2
+        tmp_path / "out", sacks_root=sacks, rendered_roots=[rendered], sacks_limit=4, rendered_repeat=[2]
     )
     listed = (tmp_path / "out" / "train.txt").read_text().split()
     assert len(listed) == 4 + 2 * 3
@@ -66,6 +66,17 @@ def test_same_roots_same_fingerprint_and_another_label_another_one(tmp_path: Pat
     assert fingerprint() == first
     (root / "train" / "labels" / "-odd name 0.txt").write_text("0 0.5 0.5 0.2 0.3\n")
     assert fingerprint() != first
+
+
+def test_each_rendered_root_has_its_own_share(tmp_path: Path) -> None:
+    roots = [rendered_root(tmp_path, name) for name in ("far", "near")]
+    shipped_data.build(tmp_path / "out", rendered_roots=roots, rendered_repeat=[1, 3])
+    listed = (tmp_path / "out" / "train.txt").read_text().split()
+    assert [sum(f"/{name}_train/" in path for path in listed) for name in ("far", "near")] == [3, 9]
+    with pytest.raises(DatasetError, match="3 numbers for 2 roots"):
+        shipped_data.build(tmp_path / "out", rendered_roots=roots, rendered_repeat=[1, 2, 3])
+    with pytest.raises(DatasetError, match="far, far: give each root once"):
+        shipped_data.build(tmp_path / "out", rendered_roots=[roots[0], roots[0]])
 
 
 def test_a_rendered_image_without_labels_is_not_yet_finished(tmp_path: Path) -> None:
