@@ -125,6 +125,9 @@ class Level:
     """The same for `sort`. With `doubles: exception`, touching and side-by-side parcels must get that lane."""
 
 
+LONGEST_MM = {"carton": 720.0, "polybag": 480.0, "sack": 480.0, "mailer": 480.0, "tube": 580.0}
+"""What single parcels of these lines measure at most, as their boxes show them."""
+
 NORMAL = Level(
     "normal",
     BeltKnobs(speed_mm_s=2000.0, profile="stop-and-go"),
@@ -146,6 +149,7 @@ NORMAL = Level(
         splits_per_parcel=0.005,
         merges_per_pair=0.005,
     ),
+    sort={"doubles": "exception", "doubles_gap_mm": 60.0, "longest_mm": LONGEST_MM},
 )
 
 LEVELS: dict[str, Level] = {
@@ -200,7 +204,7 @@ LEVELS: dict[str, Level] = {
                 "min_class_confidence": 0.75,
                 "doubles": "exception",
                 "doubles_gap_mm": 45.0,
-                "longest_mm": {"carton": 720.0, "polybag": 480.0, "sack": 480.0, "mailer": 480.0, "tube": 580.0},
+                "longest_mm": LONGEST_MM,
                 "broadest": 1.3,
                 "slimmest": {"carton": 1.7},
                 "found_late": "exception",

@@ -77,7 +77,7 @@ class Doubles:
                 if other.apart_mm(extent) > LEANING_MM:
                     continue
                 found = other.extent()
-                if found is None:
+                if found is None or other.seldom_seen(trail):
                     continue
                 why = inseparable(extent, found, gap_mm=self._gap_mm)
                 if why is None and trail.hangs_on(other):

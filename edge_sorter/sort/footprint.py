@@ -25,6 +25,8 @@ SAME = 0.5
 """Share of overlap from which two tracks are one parcel."""
 ALIKE = 0.3
 """A look whose length is further than this share from the median one saw a part of the parcel, or more than it."""
+ODD_LOOKS = 8
+"""Of so many looks one may be at a false box or a second one on the parcel, and say nothing of its size."""
 CREPT_MM = 2.0
 """A belt that moved less than this since the last look shows nothing new; keeping it would outvote the others."""
 TORN_MM = 100.0
@@ -37,6 +39,8 @@ TOUCHING = 0.05
 """Boxes in one picture with less than this share of the shorter one between them touch."""
 OFTEN = 4
 """A track that was seen less often was not seen for long, however far apart those looks are."""
+SELDOM = 0.25
+"""What was found in less than this share of the looks that could have found it is no parcel."""
 TOGETHER_NS = 500_000_000
 """Tracks that were both seen for this long are two parcels even if the picture shows them partly over one another."""
 GONE_NS = 300_000_000
@@ -224,6 +228,18 @@ class Trail:
         apart = (between > TOUCHING * shorter).any(axis=1)
         return int(apart.sum()) * 4 <= len(both)
 
+    def seldom_seen(self, other: Trail) -> bool:
+        """Tell whether another was looked at often while all of this one was in the picture, and this one hardly ever.
+
+        Nothing lies there: a false box, or a second one on a parcel, is seen once or twice.
+        """
+        extent = self.extent()
+        if self.belt_map is None or extent is None:
+            return False
+        in_view_mm = self.belt_map.entry_mm - extent.trail_mm
+        chances = sum(look.travel_mm is not None and look.travel_mm >= in_view_mm for look in other.seen)
+        return len(self.seen) < SELDOM * chances
+
     def apart_mm(self, extent: Extent) -> float:
         """Return about how much belt lies between the latest look and an extent; cheap, and wrong by a leaning height.
 
@@ -252,12 +268,16 @@ class Trail:
         return extent is not None and decided is not None and extent.clear_mm(decided) > gap_mm
 
     def torn(self) -> bool:
-        """Tell whether looks at the whole parcel disagree on its size: it was cut in two, or melted with another."""
+        """Tell whether looks at the whole parcel disagree on its size: it was cut in two, or melted with another.
+
+        One odd look in `ODD_LOOKS` does not count.
+        """
         boxes = [look.box for look in self.seen if look.whole]
         if self.belt_map is None or len(boxes) < 2:
             return False
-        sizes = np.sort(self.belt_map.size_mm(boxes), axis=0)
-        return bool((sizes[-1] - sizes[0] > np.maximum(ALIKE * sizes[len(sizes) // 2], TORN_MM)).any())
+        sizes, odd = np.sort(self.belt_map.size_mm(boxes), axis=0), len(boxes) // ODD_LOOKS
+        spread = (sizes[len(sizes) - 1 - odd :] - sizes[: odd + 1]).min(axis=0)
+        return bool((spread > np.maximum(ALIKE * sizes[len(sizes) // 2], TORN_MM)).any())
 
     def seen_whole(self) -> bool:
         """Tell whether all of the parcel was in the picture at least once."""

@@ -74,16 +74,20 @@ def grown_into(
 
 
 def _complete(born: Parcel, cut: Parcel, trail: Trail, *, belt_map: BeltMap) -> bool:
-    """Tell whether a new box and what is left of a parcel's are, both together, as large as the parcel was."""
+    """Tell whether a new box and what is left of a parcel's are as large as the parcel was, and fill what they span.
+
+    Else the new one is a parcel of its own that comes in close behind one that was cut.
+    """
     before = [look.box for look in list(trail.seen)[:-1] if look.whole]
     if len(before) < 2:
         return False
     a, b = cut.track.looked_xyxy, born.track.looked_xyxy
     both = (min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]))
-    *earlier, now, together = belt_map.size_mm([*before, a, both]).tolist()
+    *earlier, now, new, together = belt_map.size_mm([*before, a, b, both]).tolist()
     was = [sorted(sides)[-2] for sides in zip(*earlier, strict=True)]  # the largest may be an odd one
     alike = all(abs(side / full - 1.0) <= CUT for side, full in zip(together, was, strict=True))
-    return alike and any(side < (1.0 - CUT) * full for side, full in zip(now, was, strict=True))
+    filled = all(one + other >= (1.0 - CUT) * full for one, other, full in zip(now, new, was, strict=True))
+    return alike and filled and any(side < (1.0 - CUT) * full for side, full in zip(now, was, strict=True))
 
 
 def _replaced(lost: Parcel, path: Path) -> bool:
@@ -121,7 +125,10 @@ def is_part(path: Path, paths: Mapping[int, Path], taken: Taken, *, gap_mm: floa
             continue
         whole = paths.get(track_id)
         hangs_on = whole is not None and path.trail.hangs_on(whole.trail)
-        if hangs_on or not path.trail.clear_of(taken.extent(track_id), gap_mm):
+        place = taken.extent(track_id)
+        if whole is not None and track_id not in taken:  # a part itself, so no decision was about its place
+            place = whole.trail.extent()
+        if hangs_on or not path.trail.clear_of(place, gap_mm):
             return True
     return False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sorting_world import MM_PER_PX, feed, make_belt, make_router, parcel
+from sorting_world import MM_PER_PX, feed, make_belt, make_router, parcel, run
 
 from edge_sorter.sort.doubles import inseparable
 from edge_sorter.sort.footprint import Extent, Trail
@@ -92,6 +92,45 @@ def test_a_parcel_that_seemed_a_part_of_one_in_a_group_gets_its_own_decision():
             seen.append(parcel(3, at_s, x - 705.0))
         decisions += feed(router, belt, at_s, *seen)
     assert [(d.track_id, d.reason) for d in decisions] == [(1, Reason.DOUBLE), (3, Reason.PLAN_MATCH)]
+
+
+@pytest.mark.parametrize(
+    ("seen_from_mm", "looks", "reason"),
+    [
+        (500.0, 1, Reason.PLAN_MATCH),  # once, and never again in 16 looks
+        (1140.0, 1, Reason.PLAN_MATCH),  # at the last moment, where nothing was in 21 looks
+        (500.0, 3, Reason.PLAN_MATCH),
+        (500.0, 6, Reason.SIDE_BY_SIDE),
+    ],
+)
+def test_what_is_hardly_ever_seen_where_it_was_looked_for_makes_no_double(seen_from_mm, looks, reason):
+    """A false box, or a second one on a parcel, beside a parcel that is seen in every picture."""
+    belt = make_belt()
+    router = make_router(belt, doubles="exception")
+
+    def frame(at_s, x_mm):
+        (left,) = counted
+        beside = x_mm >= seen_from_mm and left > 0
+        counted[0] -= beside
+        state = TrackState.TENTATIVE if looks < 3 else TrackState.CONFIRMED
+        second = parcel(2, at_s, x_mm, y_mm=250.0, state=state, measured=beside)
+        return (parcel(1, at_s, x_mm, y_mm=600.0), *([second] if x_mm >= seen_from_mm else []))
+
+    counted = [looks]
+    first = next(decision for decision in run(router, belt, frame) if decision.track_id == 1)
+    assert (first.reason, first.position.lateral_mm) == (reason, pytest.approx(100.0 if looks < 6 else -75.0, abs=1.0))
+
+
+def test_a_parcel_that_has_just_come_in_behind_another_is_its_double_after_one_look():
+    belt = make_belt()
+    router = make_router(belt, doubles="exception")
+
+    def frame(at_s, x_mm):
+        behind = [parcel(2, at_s, x_mm - 950.0, size_mm=(600.0, 200.0), state=TrackState.TENTATIVE)]
+        return (parcel(1, at_s, x_mm, size_mm=(1250.0, 200.0)), *(behind if x_mm > 1180.0 else []))
+
+    first = next(decision for decision in run(router, belt, frame) if decision.track_id == 1)
+    assert first.reason is Reason.DOUBLE
 
 
 def test_a_false_box_in_a_group_may_still_follow_another_parcel():
@@ -255,6 +294,11 @@ def test_the_ends_of_a_tall_parcel_are_taken_where_it_does_not_lean():
         ([300, 300, 130, 300], True),
         ([300, 640, 640, 640], True),
         ([120, 160, 140], False),
+        ([300, 130, *[300] * 5], True),
+        ([300, 130, *[300] * 6], False),  # one odd look of eight: a second box on it, or a false one
+        ([300, 130, 150, *[300] * 7], True),
+        ([300, 640, 660, *[300] * 14], False),
+        ([300, 640, 130, *[300] * 6], True),
     ],
 )
 def test_looks_that_disagree_on_the_length_are_torn(lengths_mm, torn):

@@ -6,6 +6,8 @@ import pytest
 from sorting_world import STEP_S, lost, make_belt, make_router, parcel, run
 
 from edge_sorter.sort.footprint import Extent, Footprint, Trail
+from edge_sorter.sort.parts import cut_from, is_part
+from edge_sorter.sort.path import Path
 from edge_sorter.sort.taken import REMEMBERED, Taken
 from edge_sorter.types import Reason
 
@@ -106,6 +108,54 @@ def test_a_part_that_leans_out_of_the_decided_footprint_is_known_by_what_its_par
 
     decisions = run(router, belt, frame)
     assert [decision.track_id for decision in decisions] == [1]
+
+
+def test_a_parcel_that_comes_in_close_behind_one_that_is_cut_in_two_gets_its_own_decision():
+    """It is born in the very picture in which the other loses its front: as long as that was, with a gap between."""
+    belt = make_belt()
+    router = make_router(belt)
+
+    def frame(at_s, x_mm):
+        if x_mm < 400.0:
+            return (parcel(1, at_s, x_mm, size_mm=(600.0, 200.0)),)
+        coming_in = {"size_mm": (60.0 if x_mm < 440.0 else 160.0, 200.0), "known_size_mm": (160.0, 200.0)}
+        behind = parcel(3, at_s, x_mm - 500.0 - coming_in["size_mm"][0] / 2.0, **coming_in)
+        if x_mm < 640.0:
+            return parcel(1, at_s, x_mm - 160.0, size_mm=(280.0, 200.0)), behind
+        whole = parcel(2, at_s, x_mm, size_mm=(600.0, 200.0))
+        return lost(1, at_s, x_mm - 160.0, since_s=0.32, size_mm=(280.0, 200.0)), whole, behind
+
+    assert [decision.track_id for decision in run(router, belt, frame)] == [2, 3]
+
+
+@pytest.mark.parametrize(("length_mm", "gap_mm", "cut"), [(160.0, 0.0, (1,)), (60.0, 200.0, ())])
+def test_a_new_box_is_cut_from_a_parcel_that_it_makes_whole_again_but_not_from_one_ahead(length_mm, gap_mm, cut):
+    """In the picture in which 600 mm become 400 mm, or 280 mm; leaning, so that it lies outside its place so far."""
+    belt_map = make_belt().map
+    trail = Trail(belt_map, 0)
+    left_mm = 280.0 if gap_mm else 440.0
+    for frame, (ahead_mm, size_mm) in enumerate([(0.0, 600.0)] * 3 + [(150.0 - left_mm / 2.0, left_mm)]):
+        now = parcel(1, frame * 0.1, 1000.0 + frame * 100.0 + ahead_mm, size_mm=(size_mm, 200.0))
+        trail.add(now.track, travel_mm=frame * 100.0, whole=True)
+    rear_mm = 1300.0 + 150.0 - left_mm
+    new = parcel(2, 0.3, rear_mm - gap_mm - length_mm / 2.0, size_mm=(length_mm, 200.0))
+    paths = {1: Path((0.0, 0.0), 0, 0.0, trail, began_past=False)}
+    assert cut_from(new, (now, new), paths, belt_map=belt_map, travel_mm=300.0) == cut
+
+
+@pytest.mark.parametrize(("behind_mm", "part"), [(280.0, True), (400.0, False)])
+def test_what_hangs_on_a_part_that_was_not_decided_itself_is_judged_by_where_that_part_lies(behind_mm, part):
+    belt_map = make_belt().map
+
+    def path(track_id, x_mm, **what):
+        trail = Trail(belt_map, 0)
+        for frame in range(3):
+            seen = parcel(track_id, frame * 0.1, x_mm + frame * 100.0)
+            trail.add(seen.track, travel_mm=frame * 100.0, whole=True)
+        return Path((0.0, 0.0), 0, 0.0, trail, began_past=False, **what)
+
+    paths = {1: path(1, 900.0, settled=True), 2: path(2, 900.0 - behind_mm, part_of=(1,))}
+    assert is_part(paths[2], paths, Taken(), gap_mm=30.0) is part
 
 
 def test_what_is_born_past_the_line_cannot_decide_for_the_parcel_it_is_cut_from():

@@ -122,14 +122,14 @@ def test_what_lies_beside_a_parcel_is_decided_with_it_though_it_was_never_seen_w
 
 
 def test_one_look_beside_a_parcel_does_not_widen_what_its_decision_is_about():
-    """It may be a false box. The parcel goes to the exception lane for it, but is named where it lies."""
+    """It may be a false box: for it a parcel seen few times goes to the exception lane, but is named where it lies."""
     belt = make_belt()
     router = make_router(belt, doubles="exception")
 
     def frame(at_s, x_mm):
         state = TrackState.TENTATIVE
         beside = parcel(1, at_s, x_mm, y_mm=250.0, state=state, measured=at_s == 0.0, flags=("TOUCHES_EDGE",))
-        return beside, parcel(2, at_s, x_mm, y_mm=600.0)
+        return beside, parcel(2, at_s, x_mm, y_mm=600.0, measured=x_mm < 400.0 or x_mm > 1200.0)
 
     (decision,) = run(router, belt, frame)
     assert (decision.reason, decision.position.lateral_mm) == (Reason.SIDE_BY_SIDE, pytest.approx(100.0, abs=1.0))
