@@ -41,8 +41,8 @@ def encoder(count: Count, *, hz: int = 100, seconds: float = 25.0, start: int = 
 class GoldenLine:
     """A pipeline that gets the golden journal's detections and the events of the test, in the order of time."""
 
-    def __init__(self, config: Config, *, boot_id: str | None = None) -> None:
-        journal = Journal(JOURNAL)
+    def __init__(self, config: Config, *, boot_id: str | None = None, recorded: Path = JOURNAL) -> None:
+        journal = Journal(recorded)
         header = journal.header
         self.header = header
         self.frames = list(journal)

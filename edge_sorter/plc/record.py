@@ -62,6 +62,7 @@ def parcel_message(story: Story, *, clock: Clock, boot_id: str, model: str | Non
         plan=known.plan,
         cls=known.cls,
         dim_mm=known.dim_mm,
+        weight_g=decision.weight_g,
         codes=known.codes,
         flags=known.flags,
         pos=known.pos,

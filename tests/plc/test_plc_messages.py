@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from edge_sorter.clock import EPOCH, ReplayClock
 from edge_sorter.config import LineSection
 from edge_sorter.journal import decision_record
+from edge_sorter.plc.book import Story
 from edge_sorter.plc.boot import boot_id, first_seq
 from edge_sorter.plc.decode import decode
 from edge_sorter.plc.encode import MAX_PAYLOAD_BYTES, decision_message
@@ -33,6 +34,7 @@ from edge_sorter.plc.messages import (
     StateMessage,
 )
 from edge_sorter.plc.publisher import MemoryPublisher, PublishResult
+from edge_sorter.plc.record import parcel_message
 from edge_sorter.plc.schema_files import SCHEMA_FOLDER, all_messages, schema_text
 from edge_sorter.plc.topics import Topics
 from edge_sorter.types import Action, BeltPosition, Code, Reason, SortDecision
@@ -296,3 +298,11 @@ def test_a_parcel_that_came_round_says_how_often():
     assert message(decision(rounds=2)).recirc == 2
     assert "recirc" not in decision_record(decision())
     assert decision_record(decision(rounds=2))["recirc"] == 2
+
+
+@pytest.mark.parametrize(("weight_g", "height_mm"), [(2140.0, 190.0), (None, None)])
+def test_the_record_has_what_scale_and_dimensioner_said(weight_g, height_mm):
+    story = Story(decision(weight_g=weight_g, height_mm=height_mm, size_mm=(418.0, 300.0)))
+    record = parcel_message(story, clock=ReplayClock(), boot_id="B", model=None, replay=False)
+    assert record.dim_mm is not None
+    assert (record.weight_g, record.dim_mm.h) == (weight_g, height_mm)
