@@ -26,7 +26,7 @@ WITHIN = 0.98
 """This part of the float model's boxes must be found again with IoU and score inside the limits of the arithmetic."""
 ACCURACY_LOSS = 0.005
 """mAP50-95 may be this much below what the manifest says: the same pictures in another engine differ by less."""
-WHOLE: dict[str, Any] = {"crop": (0.0, 0.0, 1.0, 1.0), "mask": (), "confidence": None}
+WHOLE: dict[str, Any] = {"crop": (0.0, 0.0, 1.0, 1.0), "mask": (), "classes": (), "confidence": None}
 
 
 def agreement(section: DetectSection, folder: Path, *, limit: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge_sorter.belt import load_calibration
 from edge_sorter.config import Config, is_file_source, load_config
+from edge_sorter.detect.detector import allowed_classes
 from edge_sorter.detect.manifest import Manifest, load_manifest
 from edge_sorter.errors import ConfigError, EdgeSorterError
 from edge_sorter.pipeline import line_of
@@ -50,12 +51,14 @@ def check_installation(path: Path) -> Findings:
 def _check_model(config: Config, findings: Findings) -> Manifest | None:
     try:
         manifest = load_manifest(config.detect.model)
+        allowed_classes(config.detect, manifest)
     except EdgeSorterError as error:
         findings.errors.append(error)
         return None
     findings.facts["model"] = (
         f"{manifest.name} {manifest.version} ({manifest.precision}), unchanged since its manifest; "
         f"classes {', '.join(manifest.classes)}"
+        + (f", of which here only {', '.join(config.detect.classes)}" if config.detect.classes else "")
     )
     return manifest
 

@@ -75,6 +75,10 @@ class DetectSection(Section):
     threads: int = Field(0, ge=0, description="CPU threads of the engine; 0 lets it choose")
     input_px: tuple[int, int] | None = Field(None, description="network width and height; default: the manifest's")
     confidence: Fraction | None = Field(None, description="detections above this start tracks; default: manifest")
+    classes: tuple[str, ...] = Field(
+        (),
+        description="classes that occur on this line; what looks like another gets the likeliest of these; empty: all",
+    )
     low_confidence: Fraction = Field(0.1, description="detections above this may continue a track")
     crop: tuple[Fraction, Fraction, Fraction, Fraction] = Field(
         (0.0, 0.0, 1.0, 1.0), description="x1, y1, x2, y2 of the belt region, as fractions of the picture"

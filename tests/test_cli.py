@@ -142,6 +142,11 @@ def _unknown_key(line: Path) -> list[object]:
     return ["check", "-c", line]
 
 
+def _class_not_known(line: Path) -> list[object]:
+    change(line, detect={"classes": ["carton", "tote"]})
+    return ["check", "-c", line]
+
+
 def _no_default(line: Path) -> list[object]:
     plan = line.parent / "plan.yaml"
     data = yaml.safe_load(plan.read_text())
@@ -186,6 +191,7 @@ def _no_journal(line: Path) -> list[object]:
         (_text, 66, ["notes.mp4"]),
         (_folder, 66, ["folder"]),
         (_unknown_key, 78, ["did you mean 'confidence'?", "track.lost_s", "line "]),
+        (_class_not_known, 78, ["detect.classes", "no class 'tote'", "carton"]),
         (_no_default, 78, ["plan.yaml", "default"]),
         (_changed_model, 70, ["model.onnx", "sha256"]),
         (_foreign_class, 78, ["cartoon", "carton"]),

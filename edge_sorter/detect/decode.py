@@ -154,6 +154,20 @@ def yolo11(output: Tensor, *, classes: int, threshold: float, iou: float) -> Box
     return suppress(Boxes(xyxy, confidence, class_id), iou=iou)
 
 
+def among(scores: Tensor, allowed: IntArray) -> Tensor:
+    """Return scores (1, classes, n) as if only the `allowed` class ids existed.
+
+    The best of those takes over the highest score of its column: whether something is a parcel does not depend on what
+    this line carries. Scores of a wrong shape go through as they are, for the decoder to refuse.
+    """
+    if scores.ndim != 3 or scores.shape[0] != 1 or scores.shape[1] <= allowed[-1]:
+        return scores
+    only = np.zeros_like(scores)
+    named = allowed[scores[0, allowed].argmax(axis=0)]
+    only[0, named, np.arange(scores.shape[2])] = scores[0].max(axis=0)
+    return only
+
+
 def suppress(boxes: Boxes, *, iou: float) -> Boxes:
     """Keep the best of boxes that overlap by more than `iou`, whatever their classes; at most `MAX_BOXES`.
 

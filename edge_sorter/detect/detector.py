@@ -20,7 +20,7 @@ from edge_sorter.detect.engines import Engine, Tensor
 from edge_sorter.detect.letterbox import PAD_VALUE, Letterbox
 from edge_sorter.detect.manifest import Manifest
 from edge_sorter.errors import ConfigError, EngineError, ModelError
-from edge_sorter.types import Detections, FloatArray, Frame
+from edge_sorter.types import Detections, FloatArray, Frame, IntArray
 
 if TYPE_CHECKING:
     from edge_sorter.detect.opening import Acceptance
@@ -55,6 +55,7 @@ class Detector:
                 f"detect.low_confidence {section.low_confidence:g} is above the confidence {self.high_confidence:g} "
                 f"({'manifest' if section.confidence is None else 'detect.confidence'}); lower it"
             )
+        allowed_classes(section, manifest)
         self._section = section
         self._engine = engine
         self._letterbox: Letterbox | None = None
@@ -153,6 +154,26 @@ def input_size_px(section: DetectSection, manifest: Manifest) -> tuple[int, int]
     return wanted
 
 
+def allowed_classes(section: DetectSection, manifest: Manifest) -> IntArray | None:
+    """Return the ids of the classes that occur on the line, ascending; None for all of the model's.
+
+    Raises:
+        ConfigError: `detect.classes` names a class that the model does not know, or the model gives no scores to choose
+            from.
+    """
+    if not section.classes:
+        return None
+    for name in section.classes:
+        if name not in manifest.classes:
+            raise ConfigError(f"detect.classes: the model has no class {name!r}; it has {', '.join(manifest.classes)}")
+    if manifest.outputs.scores is None:
+        raise ConfigError(
+            f"detect.classes: {section.model} has no output of scores to choose from; export its checkpoint again with "
+            "`edge-sorter export`, or remove detect.classes"
+        )
+    return np.array(sorted({manifest.classes.index(name) for name in section.classes}), np.int64)
+
+
 def _decoder(section: DetectSection, manifest: Manifest, input_size_px: tuple[int, int]) -> Decode:
     """Choose the decoder and bind what it needs; the grid is laid out once for this input size."""
     threshold, classes, outputs = section.low_confidence, len(manifest.classes), manifest.outputs
@@ -161,7 +182,7 @@ def _decoder(section: DetectSection, manifest: Manifest, input_size_px: tuple[in
         return lambda tensors: decode.yolo11(single(tensors), classes=classes, threshold=threshold, iou=section.iou)
     if manifest.decode == "yolo26_e2e":
         return lambda tensors: decode.yolo26_e2e(single(tensors), classes=classes, threshold=threshold)
-    boxes, scores, grid = _output(outputs.boxes), _output(outputs.scores), decode.Grid.of(input_size_px)
+    boxes, scores, grid = _output(outputs.boxes), _scores(section, manifest), decode.Grid.of(input_size_px)
     if manifest.decode == "yolo11_ltrb":
         return lambda tensors: decode.yolo11_ltrb(
             boxes(tensors), scores(tensors), classes=classes, grid=grid, threshold=threshold, iou=section.iou
@@ -183,6 +204,13 @@ def _output(name: str | None) -> Callable[[dict[str, Tensor]], Tensor]:
         return tensors[name]
 
     return pick
+
+
+def _scores(section: DetectSection, manifest: Manifest) -> Callable[[dict[str, Tensor]], Tensor]:
+    pick, allowed = _output(manifest.outputs.scores), allowed_classes(section, manifest)
+    if allowed is None:
+        return pick
+    return lambda tensors: decode.among(pick(tensors), allowed)
 
 
 def _inside(xyxy: FloatArray, mask: tuple[FractionPoint, ...], image_size_px: tuple[int, int]) -> NDArray[np.bool_]:

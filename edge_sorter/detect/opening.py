@@ -172,7 +172,8 @@ def _open(section: DetectSection, candidate: _Candidate, golden: _Golden, refuse
 
 def _bare(section: DetectSection, manifest: Manifest, engine: Engine) -> Detector:
     """A detector that looks at whole pictures down to the lowest score, on the same engine."""
-    update = {"crop": WHOLE, "mask": (), "confidence": None, "low_confidence": min(LOWEST_SCORE, manifest.confidence)}
+    lowest = min(LOWEST_SCORE, manifest.confidence)
+    update = {"crop": WHOLE, "mask": (), "classes": (), "confidence": None, "low_confidence": lowest}
     size_px = input_size_px(section, manifest)
     return Detector(section.model_copy(update=update), manifest=manifest, engine=engine, input_size_px=size_px)
 

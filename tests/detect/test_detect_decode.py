@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_sorter.detect.decode import MAX_BOXES, Boxes, Grid, suppress, yolo11, yolo26_e2e, yolo26_ltrb
+from edge_sorter.detect.decode import MAX_BOXES, Boxes, Grid, among, suppress, yolo11, yolo26_e2e, yolo26_ltrb
 from edge_sorter.errors import EngineError
 
 SIZE = (64, 32)  # grids: 8x4, 4x2, 2x1 = 42 predictions
@@ -53,6 +53,16 @@ def test_ltrb_by_hand(row: int, ltrb: tuple[float, ...], expected: tuple[float, 
     assert found.xyxy.tolist() == [list(map(float, expected))]
     assert found.confidence.tolist() == pytest.approx([0.7])
     assert found.class_id.tolist() == [2]
+
+
+def test_where_one_class_does_not_occur_the_likeliest_other_one_gets_the_confidence() -> None:
+    distances, scores = np.ones((1, 4, N), np.float32), np.zeros((1, 3, N), np.float32)
+    scores[0, :, 0] = 0.1, 0.3, 0.8
+    scores[0, :, 20] = 0.9, 0.2, 0.1
+    found = yolo26_ltrb(distances, among(scores, np.array([0, 1])), classes=3, grid=Grid.of(SIZE), threshold=0.5)
+    assert found.confidence.tolist() == pytest.approx([0.9, 0.8])
+    assert found.class_id.tolist() == [0, 1]
+    np.testing.assert_array_equal(among(scores, np.array([0, 1, 2])).max(axis=1), scores.max(axis=1))
 
 
 @given(seed=st.integers(0, 10_000), threshold=st.sampled_from([0.0, 0.3, 0.9, 0.999]))

@@ -52,6 +52,18 @@ def test_boxes_are_in_pixels_of_the_full_picture(make_model: Any) -> None:
     assert found.class_id.tolist() == [1, 0]
 
 
+def test_only_classes_that_occur_on_the_line_are_named(make_model: Any) -> None:
+    seen = outputs(((10, 20, 30, 40), 0.9, 1), ((64, 48, 96, 72), 0.6, 2))
+    seen["scores"][0, 0, :2] = 0.3, 0.2
+    model = make_model()
+    first, second, third = load_manifest(model).classes
+    found = detector(model, FixedEngine(seen), classes=(third, first)).detect(frame())
+    assert found.class_id.tolist() == [0, 2]
+    assert found.confidence.tolist() == pytest.approx([0.9, 0.6])
+    with pytest.raises(ConfigError, match=rf"detect.classes: the model has no class 'tote'; it has {first}, {second}"):
+        detector(model, FixedEngine(seen), classes=("tote",))
+
+
 def test_crop_and_picture_size_may_change_between_frames(make_model: Any) -> None:
     model = make_model()
     engine = FixedEngine(outputs(((0, 0, 128, 96), 0.9, 1)))

@@ -225,3 +225,15 @@ def test_asking_for_help_loads_nothing_heavy(root: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert "--compare" in done.stdout
     assert done.stdout.splitlines()[-1].split() == ["loaded:"]
+
+
+def test_only_the_classes_that_occur_there_are_named(root: Path, demo_set: Path, schema: dict[str, Any]) -> None:
+    options = ("--model", root / FLOAT, "--images", demo_set / "images", "--resamples", "20", "--json")
+    everything, cartons = (json.loads(run(*options, *only).stdout) for only in ((), ("--only", "carton")))
+    jsonschema.validate(cartons, schema)
+    confused = [document["figures"]["faults"]["confused"] for document in (everything, cartons)]
+    assert confused[0] > 0
+    assert confused[1] == 0
+    assert cartons["set"]["only"] == ["carton"]
+    with pytest.raises(ConfigError, match="no class 'cartoon'"):
+        run(*options, "--only", "cartoon")

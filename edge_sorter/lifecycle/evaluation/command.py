@@ -38,6 +38,10 @@ def evaluate(
         typer.Option(help="Their class ids to our names, e.g. '0=carton,1=polybag'", rich_help_panel=PICTURES),
     ] = "",
     any_class: Annotated[bool, typer.Option(help="Score positions only", rich_help_panel=PICTURES)] = False,
+    only: Annotated[
+        str,
+        typer.Option(help="Classes that occur there, e.g. 'carton,polybag'; detect.classes", rich_help_panel=PICTURES),
+    ] = "",
     confidence: Annotated[
         float | None, typer.Option(min=0.01, max=1, help="Working threshold; manifest's", rich_help_panel=PICTURES)
     ] = None,
@@ -105,6 +109,7 @@ def evaluate(
         labels=labels or images.parent / "labels",
         class_map=class_map(classes, load_manifest(first).classes),
         any_class=any_class,
+        only=tuple(name.strip() for name in only.split(",") if name.strip()),
         engine=engine,
         input_px=size_px(input_px, "--input-px") if input_px else None,
         threads=threads,

@@ -45,6 +45,7 @@ class Task:
         images, labels: Folders of pictures and YOLO label files of the same stems.
         class_map: Their class id to ours; None when they are ours.
         any_class: Score positions only.
+        only: Classes that occur, as `detect.classes`; empty for all of the model's.
         engine, input_px, threads: How the model runs; see `detect` in the configuration.
         confidence: Working threshold; None takes each manifest's.
         target_recall: Recall to find a threshold for.
@@ -56,6 +57,7 @@ class Task:
     labels: Path
     class_map: dict[int, int] | None = None
     any_class: bool = False
+    only: tuple[str, ...] = ()
     engine: str = "auto"
     input_px: tuple[int, int] | None = None
     threads: int = 0
@@ -146,6 +148,7 @@ def opened(model: Path, task: Task) -> Iterator[Detector]:
             "engine": task.engine,
             "threads": task.threads,
             "input_px": task.input_px,
+            "classes": task.only,
             "confidence": task.confidence,
             "low_confidence": FLOOR_CONFIDENCE,
         }
@@ -226,6 +229,7 @@ def _set_facts(task: Task, looked: Looked) -> dict[str, Any]:
         "boxes": looked.boxes,
         "sha256": digest.hexdigest(),
         "any_class": task.any_class,
+        "only": list(task.only),
         "resamples": task.resamples,
         "seed": task.seed,
         "group": task.group,
@@ -270,6 +274,8 @@ def _model_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
 def _set_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     told = f"{facts['count']} pictures, {facts['boxes']} boxes, sha256 {facts['sha256'][:16]}"
     scored = "positions only, whatever the class" if facts["any_class"] else "position and class"
+    if facts["only"]:
+        scored += f", as where only {' and '.join(facts['only'])} occur"
     return [("set", facts["images"]), ("holds", told), ("scored", scored)]
 
 
