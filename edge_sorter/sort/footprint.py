@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sorter.belt import BeltMap
+from edge_sorter.sort.slid import first_after_slide
 from edge_sorter.types import Box, Track
 
 KEPT = 31
@@ -183,7 +184,8 @@ class Trail:
         What stands up from the belt leans away from the camera's foot point in the picture, so each end looks further
         out than it is, until it has passed below the camera (the trailing end) or from then on (the leading one).
         So the innermost place of each end is the true one, wherever the camera hangs. Runs of three looks vouch for
-        it, which makes noise push both ends alike: their middle stays.
+        it, which makes noise push both ends alike: their middle stays. Of a parcel that slid, only looks since then
+        count.
         """
         looks = [look for look in self.seen if look.whole and look.travel_mm is not None]
         if self.belt_map is None or not looks:
@@ -199,6 +201,7 @@ class Trail:
         ends = ends - travel_mm[recent, None] + np.array([turned, -turned])
         typical = float(np.sort(lengths)[len(lengths) // 2])
         ends = ends[np.abs(lengths / typical - 1.0) <= ALIKE]
+        ends = ends[first_after_slide(ends) :]
         if len(ends) >= 3:
             ends = np.sort(np.stack((ends[:-2], ends[1:-1], ends[2:])), axis=0)[1]
         elif len(ends) == 2:
