@@ -21,7 +21,7 @@ HEAD = """# Configuration, key by key
 One YAML file describes one line: camera, model, belt, sort plan, broker. Paths are relative to the file. An unknown
 key is an error, and `edge-sorter check -c FILE` lists every mistake at once. A key without a default must be given.
 
-Written by `python -m edge_sorter.config_reference` from the types in `edge_sorter/config.py`: change those instead.
+Written by `python -m edge_sorter.config_reference` from the types in `edge_sorter/config/`: change those instead.
 """
 
 

@@ -30,6 +30,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+Nested = TypeVar("Nested", bound=Section)
+
+
 def read_yaml(path: Path, model: type[Model], *, what: str = "file", context: dict[str, Any] | None = None) -> Model:
     """Read one YAML file into `model`.
 
@@ -51,6 +54,17 @@ def read_yaml(path: Path, model: type[Model], *, what: str = "file", context: di
             {_explain(path.name, lines, model, item) for item in error.errors(include_url=False)}, key=_line_order
         )
         raise ConfigError(f"{what} {path}: {_count(problems)}", problems=tuple(problems)) from None
+
+
+def beside(section: Nested, folder: Path) -> Nested:
+    """Return a section with all paths, those of inner sections too, relative to the folder of its file; `~` is home."""
+    moved: dict[str, object] = {}
+    for name, value in section:
+        if isinstance(value, Path):
+            moved[name] = (folder / value.expanduser()).resolve()
+        elif isinstance(value, Section) and (inner := beside(value, folder)) is not value:
+            moved[name] = inner
+    return section.model_copy(update=moved) if moved else section  # what nobody wrote stays as not written
 
 
 def read_document(

@@ -37,6 +37,38 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert config.video.source == str(tmp_path / "clip.mp4")
 
 
+def test_every_file_of_every_section_is_relative_to_the_file(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", "/home/line")
+    config = load_config(
+        write(
+            tmp_path,
+            """
+            detect: {model: m.onnx}
+            belt:
+              calibration: ~/c.yaml
+              encoder: {source: ./counts.csv, mm_per_count: 0.5}
+              decision_line: {at_mm: 5}
+            sort: {plan: plan.yaml}
+            plc: {password_file: word, tls: {ca_file: ca.pem, cert_file: /etc/c.pem}, outbox: {path: out.sqlite}}
+            journal: {path: j.jsonl}
+            evidence: {path: kept}
+            service: {token_file: token, tls: {cert_file: c.pem, key_file: k.pem, client_ca_file: ca.pem}}
+            """,
+        )
+    )
+    assert config.belt.calibration == Path("/home/line/c.yaml")
+    assert config.belt.encoder is not None and config.belt.encoder.source == tmp_path / "counts.csv"
+    assert (config.detect.model, config.sort.plan) == (tmp_path / "m.onnx", tmp_path / "plan.yaml")
+    assert config.plc.tls is not None and config.plc.outbox.path == tmp_path / "out.sqlite"
+    assert (config.plc.password_file, config.plc.tls.ca_file) == (tmp_path / "word", tmp_path / "ca.pem")
+    assert (config.plc.tls.cert_file, config.plc.tls.key_file) == (Path("/etc/c.pem"), None)
+    assert (config.journal.path, config.evidence.path) == (tmp_path / "j.jsonl", tmp_path / "kept")
+    tls = config.service.tls
+    assert tls is not None and config.service.token_file == tmp_path / "token"
+    assert (tls.cert_file, tls.key_file) == (tmp_path / "c.pem", tmp_path / "k.pem")
+    assert tls.client_ca_file == tmp_path / "ca.pem"
+
+
 @pytest.mark.parametrize("source", ["rtsp://cam/1", "usb:0", "gst:videotestsrc ! appsink", "http://cam/mjpeg"])
 def test_a_camera_is_no_path(tmp_path: Path, source: str) -> None:
     config = load_config(write(tmp_path, GOOD.replace("clip.mp4", f"'{source}'")))

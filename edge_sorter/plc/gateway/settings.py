@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from edge_sorter.config import LineSection, PlcSection
-from edge_sorter.yamlfile import Section, read_yaml
+from edge_sorter.yamlfile import Section, beside, read_yaml
 
 LaneNumber = Annotated[int, Field(ge=1, le=65535)]
 SparkplugId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^/+#\s]+$")]
@@ -77,8 +77,7 @@ def load_gateway_config(path: Path) -> GatewayConfig:
     Raises:
         ConfigError: Lists every mistake with its line.
     """
-    config = read_yaml(path, GatewayConfig, what="gateway configuration")
-    return config.model_copy(update={"mqtt": _beside(config.mqtt, path)})
+    return beside(read_yaml(path, GatewayConfig, what="gateway configuration"), path.resolve().parent)
 
 
 def load_mirror_config(path: Path) -> MirrorConfig:
@@ -87,21 +86,4 @@ def load_mirror_config(path: Path) -> MirrorConfig:
     Raises:
         ConfigError: Lists every mistake with its line.
     """
-    config = read_yaml(path, MirrorConfig, what="mirror configuration")
-    other = config.sparkplug.mqtt
-    sparkplug = config.sparkplug.model_copy(update={"mqtt": None if other is None else _beside(other, path)})
-    return config.model_copy(update={"mqtt": _beside(config.mqtt, path), "sparkplug": sparkplug})
-
-
-def _beside(section: PlcSection, path: Path) -> PlcSection:
-    """Make a broker's files relative to the configuration file."""
-    base = path.resolve().parent
-    update: dict[str, object] = {}
-    if section.password_file is not None:
-        update["password_file"] = base / section.password_file
-    if section.tls is not None:
-        files = {name: getattr(section.tls, name) for name in ("ca_file", "cert_file", "key_file")}
-        update["tls"] = section.tls.model_copy(
-            update={name: None if file is None else base / file for name, file in files.items()}
-        )
-    return section.model_copy(update=update)
+    return beside(read_yaml(path, MirrorConfig, what="mirror configuration"), path.resolve().parent)

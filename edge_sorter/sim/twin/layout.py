@@ -17,7 +17,7 @@ from edge_sorter.errors import ConfigError
 from edge_sorter.sim.scenario import CLASSES
 from edge_sorter.sim.twin.faults import FaultSection, fault_problems
 from edge_sorter.sort import SortPlan, load_plan
-from edge_sorter.yamlfile import Section, read_yaml
+from edge_sorter.yamlfile import Section, beside, read_yaml
 
 PositiveMm = Annotated[float, Field(gt=0, le=20_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
@@ -182,19 +182,7 @@ def load_layout(path: Path) -> tuple[SimPlcConfig, SortPlan]:
     Raises:
         ConfigError: Lists every mistake with its line.
     """
-    config = read_yaml(path, SimPlcConfig, what="simulated line")
-    base = path.resolve().parent
-    update: dict[str, object] = {"plan": (base / config.plan).resolve()}
-    if config.scenario is not None:
-        update["scenario"] = (base / config.scenario).resolve()
-    tls, password = config.mqtt.tls, config.mqtt.password_file
-    if tls is not None:
-        files = {name: getattr(tls, name) for name in ("ca_file", "cert_file", "key_file")}
-        tls = tls.model_copy(update={name: None if file is None else base / file for name, file in files.items()})
-    update["mqtt"] = config.mqtt.model_copy(
-        update={"tls": tls, "password_file": None if password is None else base / password}
-    )
-    config = config.model_copy(update=update)
+    config = beside(read_yaml(path, SimPlcConfig, what="simulated line"), path.resolve().parent)
     plan = load_plan(config.plan, classes=CLASSES)
     problems = _plan_problems(config, plan)
     if problems:
