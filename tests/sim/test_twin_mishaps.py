@@ -182,6 +182,19 @@ def test_who_is_seen_by_no_lanes_eye_in_time_is_a_jam(root):
     assert belt.item(1).confirms("NR", recirculates=False) is ConfirmResult.JAM
 
 
+@pytest.mark.parametrize("profile", ["constant", "ramp", "stop-and-go"])
+def test_whatever_happens_every_thing_is_in_one_item_and_items_come_in_order(root, profile):
+    faults = ("jam@4+3:900", "jam@11+0.7:650", "hand@6+1.5", "hand@12+0.05", "e_stop@8+1.5", "encoder_lost@14+1")
+    much = {"slides": 0.3, "jams": 0.1, "foreign": 0.4, "hands_per_h": 2000.0, "doubles": 0.1, "side_by_side": 0.1}
+    belt = Belt(root, *faults, parcels=60, stacked=0.1, profile=profile, run_mm=(1000.0, 9000.0), **much)
+    belt.run()
+    assert set(belt.world.stretch_by_parcel) == set(range(len(belt.traffic.parcels)))
+    items = [belt.program.items[number] for number in range(len(belt.program.items))]
+    counts = [count for item in items for count in (item.lead_count, item.trail_count) if count is not None]
+    assert counts == sorted(counts)
+    assert all(item.trail_count is not None for item in items)
+
+
 # Foreign objects and hands.
 
 
