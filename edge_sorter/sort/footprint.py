@@ -236,6 +236,8 @@ class Trail:
 
         Nothing lies there: a false box, or a second one on a parcel, is seen once or twice.
         """
+        if len(self.seen) >= SELDOM * len(other.seen):
+            return False
         extent = self.extent()
         if self.belt_map is None or extent is None:
             return False
