@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_sorter.sim.collage import picture, write
 from edge_sorter.sim.collage.canvas import Canvas, View
-from edge_sorter.sim.collage.faces import CARTON, TUBE
+from edge_sorter.sim.collage.faces import CARTON, POLYBAG, TUBE
 from edge_sorter.sim.collage.things import Thing
 
 
@@ -30,6 +30,15 @@ def test_boxes_lie_in_the_picture_and_all_kinds_come_up() -> None:
             assert 0 <= y1 < y2 <= height
             seen.add(class_id)
     assert seen == set(range(CARTON, TUBE + 1))
+
+
+def test_mailers_can_be_left_out() -> None:
+    seen = {
+        class_id
+        for number in range(40)
+        for class_id, _ in picture(np.random.default_rng([5, number]), mailers=False)[1]
+    }
+    assert seen == {CARTON, POLYBAG, TUBE}
 
 
 def looking_down(size_px: tuple[int, int] = (200, 200)) -> View:

@@ -21,7 +21,7 @@ from edge_sorter.sim.collage.scene import background, belt, camera_effects, rail
 from edge_sorter.sim.collage.things import scattered
 
 
-def picture(rng: Rng) -> tuple[Image, list[tuple[int, tuple[int, int, int, int]]]]:
+def picture(rng: Rng, *, mailers: bool = True) -> tuple[Image, list[tuple[int, tuple[int, int, int, int]]]]:
     """Invent one picture; return it (BGR) and its parcels as (class id, visible box)."""
     width = int(rng.choice([384, 416, 448, 512]))
     height = int(width * rng.choice([0.5625, 0.5625, 0.667, 0.75]) // 2 * 2)
@@ -29,7 +29,7 @@ def picture(rng: Rng) -> tuple[Image, list[tuple[int, tuple[int, int, int, int]]
     canvas = Canvas(background(rng, view))
     if rng.random() < 0.75:
         belt(rng, canvas, view)
-    things = scattered(rng)
+    things = scattered(rng, mailers=mailers)
     distance = [-float(np.linalg.norm(thing.center - view.position)) for thing in things]
     for number in np.argsort(distance, kind="stable").tolist():
         things[number].paint(rng, canvas, view, owner=number + 1)
@@ -38,14 +38,14 @@ def picture(rng: Rng) -> tuple[Image, list[tuple[int, tuple[int, int, int, int]]
     return camera_effects(rng, canvas.image), boxes
 
 
-def write(out: Path, *, count: int, seed: int) -> None:
+def write(out: Path, *, count: int, seed: int, mailers: bool = True) -> None:
     """Write `count` pictures and labels; label first, so that every picture present has its label."""
     images, labels = out / "images", out / "labels"
     for folder in (images, labels):
         folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         rng = np.random.default_rng([seed, number])
-        image, boxes = picture(rng)
+        image, boxes = picture(rng, mailers=mailers)
         height, width = image.shape[:2]
         rows = [
             f"{class_id} {(x1 + x2) / 2 / width:.6f} {(y1 + y2) / 2 / height:.6f} "

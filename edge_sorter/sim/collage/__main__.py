@@ -17,8 +17,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for images/ and labels/")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--no-mailers", action="store_true", help="leave out mailers, which look like flat cartons here"
+    )
     options = parser.parse_args()
-    collage.write(options.out, count=options.count, seed=options.seed)
+    collage.write(options.out, count=options.count, seed=options.seed, mailers=not options.no_mailers)
     sys.stderr.write(f"wrote {options.count} pictures to {options.out}\n")
 
 

@@ -91,15 +91,21 @@ class Thing:
             canvas.patch(lit, pixels[list(face)], owner=owner)
 
 
-def scattered(rng: Rng) -> list[Thing]:
-    """Scatter parcels and clutter; some parcels stand in stacks."""
+def scattered(rng: Rng, *, mailers: bool = True) -> list[Thing]:
+    """Scatter parcels and clutter; some parcels stand in stacks.
+
+    A mailer is painted as a flat box, which a carton on its side looks like from above: `mailers` leaves them out.
+    """
+    kinds = [CARTON, CARTON, CARTON, MAILER, MAILER, POLYBAG, POLYBAG, TUBE]
+    if not mailers:
+        kinds = [kind for kind in kinds if kind != MAILER]
     light = rng.normal(0, 1, 3)
     light[2] = abs(light[2]) + 0.8
     light /= np.linalg.norm(light)
     things: list[Thing] = []
     spread = rng.uniform(0.25, 1.2)
     for _ in range(int(rng.integers(0, 11))):
-        class_id = int(rng.choice([CARTON, CARTON, CARTON, MAILER, MAILER, POLYBAG, POLYBAG, TUBE]))
+        class_id = int(rng.choice(kinds))
         size = _size(rng, class_id)
         place = rng.normal(0, spread, 2)
         if any(np.linalg.norm(place - t.center[:2]) < 0.45 * (max(size[:2]) + max(t.size[:2])) for t in things):
@@ -111,7 +117,8 @@ def scattered(rng: Rng) -> list[Thing]:
             scale = min(1.0, size[0] / upper[0], size[1] / upper[1])
             upper = (upper[0] * scale, upper[1] * scale, upper[2])
             at = np.array([*place, size[2] + upper[2] / 2])
-            things.append(Thing(CARTON if upper[2] > 0.05 else MAILER, upper, at, yaw + rng.normal(0, 0.1), light))
+            upper_class = CARTON if upper[2] > 0.05 or not mailers else MAILER
+            things.append(Thing(upper_class, upper, at, yaw + rng.normal(0, 0.1), light))
     for _ in range(int(rng.integers(0, 6))):
         size = tuple(rng.uniform(0.05, 0.9, 3).tolist())
         angle, far = rng.uniform(0, 2 * math.pi), rng.uniform(0.8, 3.0)
