@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from mosquitto import INSTALLED, Mosquitto, free_port
 from page_line import TOKEN, line_with_page
+from recorded_demo import Recorded
 
 from edge_sorter.config import ServiceSection
 
@@ -97,6 +98,14 @@ def own_line(root: Path, tmp_path: Path) -> Path:
     (tmp_path / "weights").symlink_to(root / "weights")
     shutil.copytree(root / "calibration" / "camera", tmp_path / "calibration" / "camera")
     return demo / "line.yaml"
+
+
+@pytest.fixture
+def recorded(root: Path) -> Iterator[Recorded]:
+    """The demo played from its journal."""
+    playing = Recorded(root)
+    yield playing
+    playing.close()
 
 
 @pytest.fixture

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
-import sys
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 import mosquitto as real
@@ -29,21 +26,6 @@ def config_path(root, tmp_path, broker):
     return own_line.write(tmp_path, values)
 
 
-@contextmanager
-def running(config_path, outsider):
-    """The line as a process, ended by SIGTERM; whoever looks on stays until then."""
-    line = subprocess.Popen([sys.executable, "-m", "edge_sorter", "run", "-c", str(config_path)])
-    try:
-        yield
-        line.send_signal(signal.SIGTERM)
-        assert line.wait(60) == 0
-    finally:
-        if line.poll() is None:
-            line.kill()
-            line.wait(10)
-        outsider.close()
-
-
 def say(broker, topic, payload, *, retain=False):
     command = ["mosquitto_pub", "-h", broker.host, "-p", str(broker.port), "-q", "1", "-t", topic]
     kept = ["-r"] if retain else []
@@ -55,7 +37,7 @@ def say(broker, topic, payload, *, retain=False):
 def test_a_host_sends_plans_and_the_plc_closes_a_lane(broker, config_path):
     topics = Topics(load_config(config_path).line, replay=True)
     outsider = real.Outsider(broker, topics.plan_status, topics.decision, topics.info)
-    with running(config_path, outsider):
+    with own_line.running(config_path, outsider=outsider):
 
         def statuses():
             return [json.loads(payload) for payload in outsider.on(topics.plan_status)]
@@ -117,7 +99,7 @@ def test_a_plan_waits_for_a_gap_and_another_for_its_time(root, tmp_path, broker)
     config_path = own_line.write(tmp_path, values)
     topics = Topics(load_config(config_path).line, replay=True)
     outsider = real.Outsider(broker, topics.plan_status, topics.decision)
-    with running(config_path, outsider):
+    with own_line.running(config_path, outsider=outsider):
 
         def told(topic=topics.plan_status):
             return [json.loads(payload) for payload in outsider.on(topic)]

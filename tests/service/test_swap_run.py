@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import mosquitto as real
@@ -48,36 +47,35 @@ def test_models_change_and_exceptions_are_kept(broker, values, tmp_path):
     topics = Topics(load_config(path).line, replay=True)
     alarms = topics.alarm("MODEL_REFUSED")
     outsider = real.Outsider(broker, topics.state, topics.decision, topics.info, alarms)
-    line = subprocess.Popen([sys.executable, "-m", "edge_sorter", "run", "-c", str(path), "--slow", "12"])
+    with own_line.running(path, "--slow", "12", outsider=outsider) as line:
 
-    def told(topic: str) -> list[dict]:
-        return [json.loads(payload) for payload in outsider.on(topic)]
+        def told(topic: str) -> list[dict]:
+            return [json.loads(payload) for payload in outsider.on(topic)]
 
-    def until(condition, what: str) -> None:
-        def holds() -> bool:
-            assert line.poll() is None, f"the line ended with {line.returncode} before: {what}"
-            return condition()
+        def until(condition, what: str) -> None:
+            def holds() -> bool:
+                assert line.poll() is None, f"the line ended with {line.returncode} before: {what}"
+                return condition()
 
-        real.wait_until(holds, timeout_s=PATIENCE_S, what=what)
+            real.wait_until(holds, timeout_s=PATIENCE_S, what=what)
 
-    def command(name: str, **args: str) -> None:
-        payload = json.dumps({"schema": "edge_sorter.cmd/1", "cmd": name, "args": args})
-        sent = [
-            "mosquitto_pub",
-            "-h",
-            broker.host,
-            "-p",
-            str(broker.port),
-            "-q",
-            "1",
-            "-t",
-            topics.cmd,
-            "-m",
-            payload,
-        ]
-        subprocess.run(sent, check=True, timeout=60)
+        def command(name: str, **args: str) -> None:
+            payload = json.dumps({"schema": "edge_sorter.cmd/1", "cmd": name, "args": args})
+            sent = [
+                "mosquitto_pub",
+                "-h",
+                broker.host,
+                "-p",
+                str(broker.port),
+                "-q",
+                "1",
+                "-t",
+                topics.cmd,
+                "-m",
+                payload,
+            ]
+            subprocess.run(sent, check=True, timeout=60)
 
-    try:
         until(lambda: told(topics.decision), "a first decision")
         assert told(topics.info)[-1]["model"].startswith("parcel-yolo26n#")
 
@@ -101,13 +99,6 @@ def test_models_change_and_exceptions_are_kept(broker, values, tmp_path):
             return {entry.why for entry in Store(kept.folder).entries() if entry.clip}
 
         until(lambda: {"mark", "low_conf"} <= whys(), "evidence of a mark and of an unsure parcel")
-        line.send_signal(signal.SIGTERM)
-        assert line.wait(60) == 0
-    finally:
-        if line.poll() is None:
-            line.kill()
-            line.wait(10)
-        outsider.close()
     said = told(topics.decision)
     assert [d["seq"] - said[0]["seq"] for d in said] == list(range(len(said)))
     assert len({(d["parcel_uid"], d["rev"]) for d in said}) == len(said)
