@@ -216,8 +216,13 @@ def test_tls_file_that_is_none(make_link, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_tls_towards_a_plain_port(make_link, open_port):
-    fails(make_link(open_port(b"\x20\x02\x00\x01"), tls=TlsSection()), "TLS handshake failed.*check plc.tls.ca_file")
-    gc.collect()  # paho leaves the socket of a failed handshake to the garbage collector, which Python warns about
+    port = open_port(b"\x20\x02\x00\x01")
+    before = set(threading.enumerate())
+    fails(make_link(port, tls=TlsSection()), "TLS handshake failed.*check plc.tls.ca_file")
+    # paho leaves the socket of a failed handshake to the garbage collector, which Python warns about; it is garbage
+    # only when paho's thread, which holds the error, has ended.
+    wait_until(lambda: set(threading.enumerate()) <= before, what="paho's thread ends")
+    gc.collect()
 
 
 def test_missing_password_file(make_link, tmp_path):
