@@ -1,8 +1,7 @@
 """The link to the PLC: decisions out over MQTT now or never, health always, and no queue that could deliver late.
 
-`publish` sends a decision only while connected, only before its deadline, only while this line may be used, and only
-once; whatever is not sent at once becomes a record and nothing else. The parts: `wire` moves bytes, `voice` tells how
-we are, `ears` hears the line, `delivery` follows every decision to its end.
+Whatever is not sent at once becomes a record and nothing else. The parts: `wire` moves bytes, `sender` sends decisions,
+`voice` tells how we are, `ears` hears the line, `delivery` follows every decision to its end.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ from edge_sorter.plc.connection import Identity, Will
 from edge_sorter.plc.delivery import Delivery
 from edge_sorter.plc.desk import Handler
 from edge_sorter.plc.ears import Ears
-from edge_sorter.plc.encode import decision_message
 from edge_sorter.plc.inbox import inbound_filters
 from edge_sorter.plc.messages import AppState, InfoMessage, PlanStatusMessage, RouteAskMessage
 from edge_sorter.plc.outbox import open_outbox
-from edge_sorter.plc.publisher import NO_VITALS, Gate, PublishResult, Vitals
+from edge_sorter.plc.publisher import NO_VITALS, PublishResult, Vitals
 from edge_sorter.plc.record import decided_before
+from edge_sorter.plc.sender import Sender
 from edge_sorter.plc.topics import Topics
 from edge_sorter.plc.voice import Voice
-from edge_sorter.plc.wire import Tag, Wire
+from edge_sorter.plc.wire import Wire
 from edge_sorter.types import SortDecision
 
 log = logging.getLogger(__name__)
@@ -73,10 +72,9 @@ class MqttLink:
             PlcError: The outbox cannot be used.
         """
         self._topics, self._clock, self._boot_id = topics, clock, boot_id
-        self._patience_s, self._kpi_period_ns = patience_s, round(section.kpi_s * 1e9)
+        self._kpi_period_ns = round(section.kpi_s * 1e9)
         self._next_kpi_ns: int | None = None
         self._frames = 0
-        self._gate = Gate()
         self._warned_refused = False
         self._outbox = open_outbox(section.outbox, replay=topics.replay)
         identity = Identity(
@@ -101,6 +99,15 @@ class MqttLink:
         )
         self._ears = Ears(
             self._wire, topics=topics, clock=clock, boot_id=boot_id, voice=self._voice, delivery=self._delivery
+        )
+        self._sender = Sender(
+            self._wire,
+            topics=topics,
+            clock=clock,
+            boot_id=boot_id,
+            voice=self._voice,
+            delivery=self._delivery,
+            patience_s=patience_s,
         )
 
     @property
@@ -178,17 +185,7 @@ class MqttLink:
     def publish(self, decision: SortDecision) -> PublishResult:
         """Send a decision now, or report why not; it is never kept for later."""
         self._catch_up()
-        payload = b""
-        now_ns = self._clock.now_ns()
-        result = self._refusal(decision, now_ns)
-        if result is None:
-            now_ns = self._clock.now_ns()  # waiting for room took time: the message carries the time it was judged by
-            payload = self._payload(decision, now_ns)
-            result = self._send(decision, payload, now_ns)
-        self._delivery.published(decision, result, payload=payload, at_ns=now_ns)
-        if result is not PublishResult.SENT:
-            log.warning("decision %s for %s not sent: %s", decision.seq, decision.parcel_uid, result.value)
-        return result
+        return self._sender.send(decision)
 
     def state(self, state: AppState | str, *, cause: str | None = None) -> None:
         """Tell what this program can do from now on; the broker keeps it, and hears it again after an outage."""
@@ -289,39 +286,6 @@ class MqttLink:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-
-    def _refusal(self, decision: SortDecision, now_ns: int) -> PublishResult | None:
-        refusal = self._gate.refusal(decision, now_ns=now_ns)
-        if refusal is None and self._voice.standing.holds:
-            refusal = PublishResult.WITHHELD
-        if refusal is None and not self.connected:
-            refusal = PublishResult.DROPPED_OFFLINE
-        if refusal is None and not self._wire.wait_room(self._patience_s):
-            refusal = PublishResult.DROPPED_STALLED
-        return refusal
-
-    def _payload(self, decision: SortDecision, now_ns: int) -> bytes:
-        return decision_message(
-            decision,
-            clock=self._clock,
-            published_ns=now_ns,
-            boot_id=self._boot_id,
-            model=self._delivery.model,
-            replay=self._topics.replay,
-            seq=self._delivery.next_seq(),
-        ).to_json()
-
-    def _send(self, decision: SortDecision, payload: bytes, now_ns: int) -> PublishResult:
-        if now_ns > decision.deadline_ns:
-            return PublishResult.LATE
-        self._delivery.about_to_send(decision, payload)
-        # The broker counts whole seconds, and only its own; the gateway must still look at the deadline.
-        expiry_s = -((now_ns - decision.deadline_ns) // 1_000_000_000) or 1
-        tag = Tag("decision", self._delivery.next_seq())
-        if not self._wire.send(self._topics.decision, payload, expiry_s=expiry_s, tag=tag):
-            return PublishResult.DROPPED_OFFLINE
-        self._gate.passed(decision)
-        return PublishResult.SENT
 
     def _received(self, message: MQTTMessage) -> None:
         self._ears.received(message)
