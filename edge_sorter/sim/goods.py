@@ -6,16 +6,12 @@ how surely, for every look.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from edge_sorter.sim.boxes import Rows
 from edge_sorter.sim.kinds import OPENS_OF
+from edge_sorter.sim.line import Parcels
 from edge_sorter.sim.scenario import CLASSES
-
-if TYPE_CHECKING:
-    from edge_sorter.sim.line import Parcels
-    from edge_sorter.sim.measure import Rows
 
 MOST = 4
 """So many things in a tote are seen at most."""

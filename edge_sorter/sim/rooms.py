@@ -16,10 +16,12 @@ from edge_sorter.belt.watch import EncoderWatch
 from edge_sorter.config import DecisionLineSection, IdentifySection, SortSection, TrackSection
 from edge_sorter.events import LineReport
 from edge_sorter.identify import Identifier
+from edge_sorter.sim.boxes import HIGH_CONFIDENCE, SEVERAL
 from edge_sorter.sim.counted_belt import CountedBelt
 from edge_sorter.sim.levels import BeltKnobs, Level
 from edge_sorter.sim.line import Ints, Parcels, travel_needed_mm
-from edge_sorter.sim.measure import CAMERA, HIGH_CONFIDENCE, IMAGE_PX, SEVERAL, Measured
+from edge_sorter.sim.looks import CAMERA, IMAGE_PX
+from edge_sorter.sim.measure import Measured
 from edge_sorter.sim.scenario import CLASSES
 from edge_sorter.sort import Router, SortPlan, load_plan
 from edge_sorter.track import Tracker

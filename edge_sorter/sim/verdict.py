@@ -18,7 +18,8 @@ from edge_sorter.sim.interval import clopper_pearson
 from edge_sorter.sim.kinds import ALL
 from edge_sorter.sim.landing import landed_report, show_landed
 from edge_sorter.sim.line import SINGLE, Floats, Ints, Parcels
-from edge_sorter.sim.measure import CAUSES, Bools
+from edge_sorter.sim.looks import Bools
+from edge_sorter.sim.measure import CAUSES
 from edge_sorter.types import Reason, SortDecision
 
 NEAR_MM = 120.0

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from edge_sorter.errors import ConfigError
+from edge_sorter.sim.boxes import SEVERAL
 from edge_sorter.sim.interval import clopper_pearson
 from edge_sorter.sim.levels import LEVELS, BeltKnobs, CameraKnobs, DetectorKnobs, Level, ParcelKnobs
 from edge_sorter.sim.line import BELT_WIDTH_MM, DOUBLE, JAMMED, SIDE_BY_SIDE, SINGLE, drive, lay, travel_needed_mm
-from edge_sorter.sim.measure import CAMERA, IMAGE_PX, SEVERAL, measure
+from edge_sorter.sim.looks import CAMERA, IMAGE_PX
+from edge_sorter.sim.measure import measure
 from edge_sorter.sim.scenario import CLASSES
 from edge_sorter.sim.simulate import LINE_MM, run_shard, simulate
 
