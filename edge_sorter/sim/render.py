@@ -1,7 +1,7 @@
 """The renderer's command line: training images and clips, resumable, with a progress bar.
 
-Contract: ``python -m edge_sorter.sim.render dataset|clip|truth``; a killed run leaves only whole files and continues
-where it stopped. Blender is imported by the commands that render, not before.
+Contract: ``python -m edge_sorter.sim.render dataset|coco|clip|truth``; a killed run leaves only whole files and
+continues where it stopped. Blender is imported by the commands that render, not before.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edge_sorter.errors import EdgeSorterError
+from edge_sorter.sim import coco, truth
 from edge_sorter.sim import scenario as scenarios
-from edge_sorter.sim import truth
 
 app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
 console = Console()
@@ -46,14 +46,14 @@ def _bar() -> Progress:
 
 @app.command()
 def dataset(
-    out: Annotated[Path, typer.Option(help="Folder that gets images/ and labels/ with train/ and valid/.")],
+    out: Annotated[Path, typer.Option(help="Gets images/, labels/, masks/ with train/ and valid/, and annotations/.")],
     count: Annotated[int, typer.Option(min=1)] = 450,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     first: Annotated[int, typer.Option(min=0, help="Number of the first image.")] = 0,
     near: Annotated[bool, typer.Option("--near", help="Only close-ups from above, as in a scan tunnel.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Processes; each uses one core.")] = 2,
 ) -> None:
-    """Render labelled training images (YOLO format); every tenth is a validation image."""
+    """Render training images, labelled as YOLO and COCO; every tenth is a validation image."""
     _need_blender()
     out.mkdir(parents=True, exist_ok=True)
     work = partial(_one_image, out, seed, near)
@@ -63,6 +63,24 @@ def dataset(
         task = bar.add_task("images", total=count)
         for _ in pool.imap_unordered(work, range(first, first + count)):
             bar.advance(task)
+    _write_coco(out)
+
+
+@app.command(name="coco")
+def write_coco(
+    out: Annotated[Path, typer.Option(help="Folder of `dataset`; gets annotations/train.json and valid.json.")],
+) -> None:
+    """Write the images of a folder as COCO, as `dataset` does at its end; needs no Blender."""
+    _write_coco(out)
+
+
+def _write_coco(out: Path) -> None:
+    for written in coco.write(out):
+        console.print(f"{written.path}: {written.images} images, {written.parcels} parcels")
+        if written.boxes_only:
+            console.print(
+                f"  {written.boxes_only} of them have no mask in masks/: boxes only, rendered anew they get one"
+            )
 
 
 def _one_image(out: Path, seed: int, near: bool, number: int) -> None:

@@ -34,6 +34,8 @@ def read(source: Path, *, names: tuple[str, ...] = ()) -> Reading:
     drafts = []
     for image in visible(source, *SUFFIXES):
         name = image.relative_to(source).as_posix()
+        if name.startswith("masks/"):  # instance masks beside images/ and labels/, as our renderer leaves them
+            continue
         label = _label_of(source, image, name)
         before = counts["confidence"]
         boxes = None if label is None else _boxes(label, names, problems, counts)
