@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from edge_sorter.sim.camera import PinholeCamera
 
 FloatImage = NDArray[np.float32]
+Rows = NDArray[np.float64] | None
 BELT = 10_000
 """Object number of the belt; parcels have theirs from 1, what stands still has 0."""
 PAD_PX = 16
@@ -83,27 +84,31 @@ class Between:
         self._gain: FloatImage = plate.gain * reach[..., None]
         self._shade = lru_cache(maxsize=3)(self._shade_of)
 
-    def frame(self, travel_mm: float, keys: tuple[Key, Key]) -> tuple[FloatImage, NDArray[np.bool_]]:
-        """Return the light of a frame, shape (h, w, 3), and which of its pixels show something that moves.
+    def frame(
+        self, travel_mm: float, keys: tuple[Key, Key], *, row_mm: NDArray[np.float64] | None = None
+    ) -> tuple[FloatImage, NDArray[np.int32]]:
+        """Return the light of a frame, shape (h, w, 3), and the object number of each of its pixels.
 
         Args:
             travel_mm: belt travel of the frame.
             keys: the keys before and after, in order; both the same where the frame is a key.
+            row_mm: how much further (less, if negative) the belt was when each row was read, shape (h,); not the same
+                for all. None: all rows were read at once.
         """
         span = keys[1].travel_mm - keys[0].travel_mm
         late = (travel_mm - keys[0].travel_mm) / span if span > 0 else 0.0
         weights = [(key, weight) for key, weight in zip(keys, (1.0 - late, late), strict=True) if weight > 1e-6]
-        light = self._empty(travel_mm) * self._shadows(travel_mm, weights)
-        moving = self._on_belt.copy()
+        light = self._empty(travel_mm, row_mm) * self._shadows(travel_mm, weights, row_mm)
+        seen = np.where(self._on_belt, BELT, 0).astype(np.int32)
         numbers = sorted(
             {int(n) for key, _ in weights for n in np.unique(key.seen) if 0 < n < BELT},
             key=lambda number: -max(self._distance_mm(key, number) for key, _ in weights),
         )
         for number in numbers:
-            colour, cover = self._parcel(number, travel_mm, weights)
+            colour, cover = self._parcel(number, travel_mm, weights, row_mm)
             light = light * (1.0 - cover[..., None]) + colour * cover[..., None]
-            moving |= cover > 0.5
-        return np.asarray(light, np.float32), moving
+            seen[cover > 0.5] = number
+        return np.asarray(light, np.float32), seen
 
     def _distance_mm(self, key: Key, number: int) -> float:
         mask = key.seen == number
@@ -111,11 +116,12 @@ class Between:
             return 0.0
         return float(np.linalg.norm(key.place_mm[mask].mean(axis=0) - np.asarray(self._camera.position_mm)))
 
-    def _empty(self, travel_mm: float) -> FloatImage:
+    def _empty(self, travel_mm: float, row_mm: Rows) -> FloatImage:
         """The line without parcels, its belt's pattern moved along."""
         pattern = self._pattern
+        travelled = travel_mm if row_mm is None else travel_mm + row_mm[:, None]
         rows, columns = pattern.albedo.shape[:2]
-        along = np.mod(self._belt_mm[..., 0] - travel_mm, pattern.length_mm) / pattern.length_mm * columns - 0.5
+        along = np.mod(self._belt_mm[..., 0] - travelled, pattern.length_mm) / pattern.length_mm * columns - 0.5
         across = (1.0 - self._belt_mm[..., 1] / pattern.width_mm) * rows - 0.5
         albedo = cv2.remap(
             pattern.albedo,
@@ -143,15 +149,12 @@ class Between:
             parts.append(np.asarray(cv2.blur(spread, (3, 3)), np.float32))
         return parts[0], parts[1]
 
-    def _shadows(self, travel_mm: float, weights: list[tuple[Key, float]]) -> FloatImage:
+    def _shadows(self, travel_mm: float, weights: list[tuple[Key, float]], row_mm: Rows) -> FloatImage:
         total = np.zeros((*self._on_belt.shape, 3), np.float32)
         shares = np.zeros((*self._on_belt.shape, 1), np.float32)
-        height, width = self._on_belt.shape
         for key, weight in weights:
             still, belt = self._shade(key)
-            shift = self._belt_shift(travel_mm - key.travel_mm)
-            moved = cv2.warpPerspective(belt, shift, (width, height), flags=cv2.INTER_LINEAR)
-            valid = cv2.warpPerspective(np.ones((height, width), np.float32), shift, (width, height))
+            moved, valid = self._on_with_belt(belt, travel_mm - key.travel_mm, row_mm)
             share: FloatImage = np.full_like(shares, weight)
             share[self._on_belt] = weight * valid[self._on_belt][:, None] + 1e-6
             shade: FloatImage = still.copy()
@@ -159,6 +162,21 @@ class Between:
             total += shade * share
             shares += share
         return np.asarray(total / shares, np.float32)
+
+    def _on_with_belt(self, picture: FloatImage, shift_mm: float, row_mm: Rows) -> tuple[FloatImage, FloatImage]:
+        """A picture of the belt's surface after the belt moved on, and how much of each pixel it reaches."""
+        height, width = self._on_belt.shape
+        ones: FloatImage = np.ones((height, width), np.float32)
+        if row_mm is None:
+            shift = self._belt_shift(shift_mm)
+            moved, valid = (cv2.warpPerspective(each, shift, (width, height)) for each in (picture, ones))
+            return np.asarray(moved, np.float32), np.asarray(valid, np.float32)
+        before = self._belt_mm - np.stack([shift_mm + row_mm, np.zeros(height)], axis=-1)[:, None]
+        points = np.column_stack([before.reshape(-1, 2), np.zeros(height * width)])
+        came_from = np.nan_to_num(self._camera.project(points) - 0.5, nan=-1e4).astype(np.float32)
+        x, y = np.moveaxis(came_from.reshape(height, width, 2), -1, 0)
+        moved, valid = (cv2.remap(each, x, y, cv2.INTER_LINEAR) for each in (picture, ones))
+        return np.asarray(moved, np.float32), np.asarray(valid, np.float32)
 
     def _belt_shift(self, shift_mm: float) -> NDArray[np.float64]:
         """The homography that moves pictures of the belt's surface along with it."""
@@ -169,13 +187,13 @@ class Between:
         return np.asarray(cv2.getPerspectiveTransform(_centres(corners), _centres(moved)), float)
 
     def _parcel(
-        self, number: int, travel_mm: float, weights: list[tuple[Key, float]]
+        self, number: int, travel_mm: float, weights: list[tuple[Key, float]], row_mm: Rows
     ) -> tuple[FloatImage, NDArray[np.float32]]:
         """A parcel's colour and how much of each pixel it covers."""
         colour = np.zeros((*self._on_belt.shape, 3), np.float32)
         cover, shares, valid_shares = (np.zeros(self._on_belt.shape, np.float32) for _ in range(3))
         for key, weight in weights:
-            warped = self._warped(key, number, travel_mm - key.travel_mm)
+            warped = self._warped(key, number, travel_mm - key.travel_mm, row_mm)
             if warped is None:
                 continue
             area, part, alpha, valid = warped
@@ -187,7 +205,7 @@ class Between:
         return colour, cover
 
     def _warped(
-        self, key: Key, number: int, shift_mm: float
+        self, key: Key, number: int, shift_mm: float, row_mm: Rows
     ) -> tuple[tuple[slice, slice], FloatImage, FloatImage, FloatImage] | None:
         """A key's parcel after the belt moved on: target area, colour, cover, and where the key knows."""
         mask = key.seen == number
@@ -198,17 +216,30 @@ class Between:
         y0, y1 = max(0, y - PAD_PX), min(height, y + h + PAD_PX)
         x0, x1 = max(0, x - PAD_PX), min(width, x + w + PAD_PX)
         inside = mask[y0:y1, x0:x1]
-        flow = self._flow(key.place_mm[y0:y1, x0:x1], inside, shift_mm)
-        mean = flow[inside].mean(axis=0)
-        top, bottom = np.clip([y0 + mean[1] - PAD_PX, y1 + mean[1] + PAD_PX], 0, height).astype(int)
-        left, right = np.clip([x0 + mean[0] - PAD_PX, x1 + mean[0] + PAD_PX], 0, width).astype(int)
+        # Rows that are read one after the other lie between the first way and the last.
+        least, most = (0.0, 0.0) if row_mm is None else (float(row_mm.min()), float(row_mm.max()))
+        ways = [shift_mm] if row_mm is None else [shift_mm + least, shift_mm + most]
+        flows = [self._flow(key.place_mm[y0:y1, x0:x1], inside, way_mm) for way_mm in ways]
+        means = np.array([flow[inside].mean(axis=0) for flow in flows])
+        top, bottom = np.clip([y0 + means[:, 1].min() - PAD_PX, y1 + means[:, 1].max() + PAD_PX], 0, height).astype(int)
+        left, right = np.clip([x0 + means[:, 0].min() - PAD_PX, x1 + means[:, 0].max() + PAD_PX], 0, width).astype(int)
         if bottom <= top or right <= left:
             return None
         target = np.stack(np.meshgrid(np.arange(left, right), np.arange(top, bottom)), axis=-1).astype(np.float32)
-        source = target - mean.astype(np.float32)
+        source = target - means.mean(axis=0).astype(np.float32)
+        late = (
+            None
+            if row_mm is None
+            else ((row_mm[top:bottom] - least) / (most - least)).astype(np.float32)[:, None, None]
+        )
         for _ in range(4):  # where does the pixel come from that the flow carries here? A contraction: four rounds do
             local = source - np.array([x0, y0], np.float32)
-            carried = cv2.remap(flow, local[..., 0], local[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            carried, *last = (
+                cv2.remap(flow, local[..., 0], local[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                for flow in flows
+            )
+            if late is not None:
+                carried = carried + (last[0] - carried) * late
             source = target - carried
         maps = source[..., 0], source[..., 1]
         part = cv2.remap(key.light, *maps, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sorter.sim import film
+from edge_sorter.sim import film, lens, picture_file, shutter
 from edge_sorter.sim.belt_pattern import pattern
-from edge_sorter.sim.between import Between, Key, Plate
+from edge_sorter.sim.between import BELT, Between, Key, Plate
 from edge_sorter.sim.encode import frame_path
 from edge_sorter.sim.scenario import Scenario, load
 
@@ -27,7 +27,7 @@ KEY_STEP_MM = 160.0
 def key_travels_mm(scenario: Scenario) -> list[float]:
     """Belt travel of every key picture: from the first frame to beyond the last in even steps."""
     video = scenario.video
-    whole = scenario.belt.motion.travel_mm((video.frames - 1) / video.fps)
+    whole = scenario.belt.motion.travel_mm((video.frames - 1) / video.fps + (video.readout_ms or 0.0) / 1000)
     return [number * KEY_STEP_MM for number in range(int(np.ceil(whole / KEY_STEP_MM)) + 1)]
 
 
@@ -39,6 +39,11 @@ def key_path(folder: Path, number: int) -> Path:
 def plate_path(folder: Path) -> Path:
     """Where the picture of the empty line lies."""
     return folder / "plate.npz"
+
+
+def mask_path(folder: Path, frame: int) -> Path:
+    """Where a frame's mask lies."""
+    return folder / "masks" / f"frame_{frame:04d}.png"
 
 
 def write_key(folder: Path, number: int, key: Key) -> None:
@@ -82,23 +87,37 @@ class Composer:
     def __init__(self, scenario: Scenario, folder: Path) -> None:
         self._scenario, self._folder = scenario, folder
         self._between = Between(scenario.pinhole(), read_plate(folder), pattern(scenario))
+        video = scenario.video
+        self._dirt = lens.draw(video.dirt, (video.width_px, video.height_px), scenario.seed) if video.dirt else None
         self._key = lru_cache(maxsize=3)(lambda number: read_key(folder, number))
 
     def save(self, frame: int) -> None:
-        """Write one frame; the file appears whole or not at all."""
-        partial = self._folder / f".partial_{frame:04d}.png"
-        cv2.imwrite(str(partial), self.develop(frame), [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        partial.replace(frame_path(self._folder, frame))
+        """Write one frame and, before it, its mask: the parcel's number in each pixel; each whole or not at all."""
+        picture, ids = self.develop(frame)
+        picture_file.write(mask_path(self._folder, frame), ids)
+        picture_file.write(frame_path(self._folder, frame), picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
 
-    def develop(self, frame: int) -> NDArray[np.uint8]:
-        """Return one frame as the camera gives it: BGR, shape (height, width, 3)."""
-        time_s = frame / self._scenario.video.fps
-        travel_mm = self._scenario.belt.motion.travel_mm(time_s)
+    def develop(self, frame: int) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+        """Return one frame as the camera gives it, BGR (h, w, 3), and which parcel, or 0, each pixel shows."""
+        video, motion = self._scenario.video, self._scenario.belt.motion
+        time_s = frame / video.fps
+        rows = np.arange(video.height_px, dtype=np.float64) + 0.5
+        further = shutter.further_mm(video, motion, time_s, rows)
+        middle_mm = (further[0] + further[-1]) / 2
+        travel_mm = motion.travel_mm(time_s) + float(middle_mm)
+        rolling = further - middle_mm if np.ptp(further) > 0 else None
         before = int(travel_mm // KEY_STEP_MM)
-        after = before if travel_mm == before * KEY_STEP_MM else before + 1
-        light, moving = self._between.frame(travel_mm, (self._key(before), self._key(after)))
-        rng = np.random.default_rng([self._scenario.seed, frame, 5])
-        return film.develop(light, self._film(time_s), rng, moving=moving)
+        after = before if rolling is None and travel_mm == before * KEY_STEP_MM else before + 1
+        light, seen = self._between.frame(travel_mm, (self._key(before), self._key(after)), row_mm=rolling)
+        picture = film.develop(
+            light,
+            self._film(time_s),
+            np.random.default_rng([self._scenario.seed, frame, 5]),
+            moving=seen > 0,
+            lamps=shutter.lamps(video, time_s, rows) if video.flicker else None,
+            dirt=self._dirt,
+        )
+        return picture, np.where(seen < BELT, seen, 0).astype(np.uint16)
 
     def _film(self, time_s: float) -> film.Film:
         """The camera: what moves during the exposure is smeared along its way."""

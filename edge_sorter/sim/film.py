@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sorter.sim.lens import Dirt, through
+
 FloatImage = NDArray[np.float32]
 ByteImage = NDArray[np.uint8]
 
@@ -93,7 +95,13 @@ def bend_mask(mask: NDArray[np.int32], bend: float) -> NDArray[np.int32]:
 
 
 def develop(
-    light: FloatImage, film: Film, rng: np.random.Generator, *, moving: NDArray[np.bool_] | None = None
+    light: FloatImage,
+    film: Film,
+    rng: np.random.Generator,
+    *,
+    moving: NDArray[np.bool_] | None = None,
+    lamps: NDArray[np.float64] | None = None,
+    dirt: Dirt | None = None,
 ) -> ByteImage:
     """Turn linear RGB, shape (h, w, 3), into the camera's 8-bit BGR picture of the same size.
 
@@ -102,6 +110,8 @@ def develop(
         film: how the camera sees.
         rng: draws the noise.
         moving: which pixels show something that moves, shape (h, w); None blurs all of them alike.
+        lamps: how bright the lamps were while each row was exposed, shape (h,); None is 1.
+        dirt: what lies on the lens.
     """
     picture = light * (film.exposure * np.asarray(film.gains, np.float32))
     if film.grey:
@@ -110,12 +120,11 @@ def develop(
         maps = bend_map(picture.shape[:2], film.bend)
         picture = cv2.remap(picture, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     if film.blur_px > 1:
-        streak = _streak(film.blur_px, film.blur_rad)
-        smeared = cv2.filter2D(picture, -1, streak, borderType=cv2.BORDER_REPLICATE)
-        if moving is not None:
-            share = cv2.filter2D(moving.astype(np.float32), -1, streak, borderType=cv2.BORDER_REPLICATE)
-            smeared = picture + (smeared - picture) * (share * moving)[..., None]
-        picture = smeared
+        picture = _smeared(picture, film, moving)
+    if lamps is not None:
+        picture = picture * lamps[:, None, None].astype(np.float32)
+    if dirt is not None:
+        picture = through(dirt, picture)
     if film.soft_px:
         picture = cv2.GaussianBlur(picture, (0, 0), film.soft_px)
     if film.vignette:
@@ -133,6 +142,16 @@ def develop(
         _, packed = cv2.imencode(".jpg", shot, [cv2.IMWRITE_JPEG_QUALITY, film.jpeg])
         return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return np.ascontiguousarray(shot)
+
+
+def _smeared(picture: FloatImage, film: Film, moving: NDArray[np.bool_] | None) -> FloatImage:
+    """The picture, its moving pixels smeared along their way."""
+    streak = _streak(film.blur_px, film.blur_rad)
+    smeared = cv2.filter2D(picture, -1, streak, borderType=cv2.BORDER_REPLICATE)
+    if moving is None:
+        return np.asarray(smeared, np.float32)
+    share = cv2.filter2D(moving.astype(np.float32), -1, streak, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(picture + (smeared - picture) * (share * moving)[..., None], np.float32)
 
 
 def _streak(length_px: float, angle_rad: float) -> FloatImage:

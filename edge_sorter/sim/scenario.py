@@ -19,8 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_sorter.errors import ConfigError
 from edge_sorter.sim import profile as profiles
+from edge_sorter.sim import video_spec
 from edge_sorter.sim.camera import PinholeCamera
 from edge_sorter.sim.profile import SpeedProfile
+from edge_sorter.sim.video_spec import VideoSpec
 from edge_sorter.sim.weight import weight_kg
 
 CLASSES = ("carton", "polybag", "mailer", "tube", "sack")
@@ -35,21 +37,6 @@ TOUCHING_MM = 15.0
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class VideoSpec(_Section):
-    """Picture size, rate and length of the clip."""
-
-    width_px: int = Field(ge=64, le=4096, multiple_of=2)
-    height_px: int = Field(ge=36, le=4096, multiple_of=2)
-    fps: float = Field(gt=0, le=240)
-    duration_s: float = Field(gt=0, le=3600)
-    exposure_ms: float = Field(default=0.0, ge=0, le=100)
-
-    @property
-    def frames(self) -> int:
-        """Number of frames in the clip."""
-        return round(self.duration_s * self.fps)
 
 
 class CameraSpec(_Section):
@@ -262,7 +249,9 @@ def with_check_digit(digits: str) -> str:
 
 
 def _placement_problems(scenario: Scenario) -> list[str]:
-    problems = [] if scenario.parcels else ["parcels: a scenario needs at least one parcel"]
+    problems = video_spec.problems(scenario.video)
+    if not scenario.parcels:
+        problems.append("parcels: a scenario needs at least one parcel")
     if (scenario.belt.speed_mm_s is None) == (scenario.belt.profile is None):
         problems.append("belt: give exactly one of speed_mm_s and profile")
     elif scenario.belt.profile is not None:

@@ -11,13 +11,15 @@ import time
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from edge_sorter.sim import film, shapes, skins
 from edge_sorter.sim.parcels import mesh_of
-from edge_sorter.sim.scenario import CLASSES
+from edge_sorter.sim.scenario import CLASSES, expand, load
+from edge_sorter.sim.truth import box_at
 
 SIZES = {
     "carton": (300.0, 200.0, 150.0),
@@ -200,7 +202,7 @@ SMALL_CLIP = """
 schema: edge_sorter.scenario/1
 name: small
 seed: 3
-video: {width_px: 96, height_px: 54, fps: 10, duration_s: 1.5, exposure_ms: 4}
+video: {width_px: 96, height_px: 54, fps: 10, duration_s: 1.5, exposure_ms: 4, shutter: rolling, readout_ms: 60}
 camera: {position_mm: [500, -200, 1500], look_at_mm: [500, 300, 0], horizontal_fov_deg: 40}
 belt: {width_mm: 600, speed_mm_s: 500, decision_line_mm: 600}
 parcels:
@@ -233,3 +235,9 @@ def test_a_killed_render_leaves_whole_files_and_goes_on(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in whole} == before, "what is whole is not made again"
     with av.open(str(out / "small.mp4")) as clip:
         assert sum(1 for _ in clip.decode(video=0)) == 15
+    small = load(scenario)
+    (parcel,) = expand(small)
+    mask = cv2.imread(str(out / "masks" / "frame_0004.png"), cv2.IMREAD_UNCHANGED)
+    box = box_at(small, parcel, 0.4)
+    assert box is not None
+    np.testing.assert_allclose(cv2.boundingRect((mask == 1).astype(np.uint8)), box[:4], atol=2)
