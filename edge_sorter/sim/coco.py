@@ -47,6 +47,12 @@ def write(root: Path) -> tuple[Written, ...]:
     return tuple(_write_part(root, part) for part in parts)
 
 
+def forget(root: Path) -> None:
+    """Remove what `write` wrote: while images are being added it would silently be too short a list of them."""
+    for part in PARTS:
+        (root / "annotations" / f"{part}.json").unlink(missing_ok=True)
+
+
 def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
     """COCO's uncompressed run lengths: column by column, starting with the pixels outside."""
     flat = mask.ravel(order="F")

@@ -23,6 +23,9 @@ from edge_sorter.sim.scenario import Scenario, load
 KEY_STEP_MM = 160.0
 """Belt travel between key pictures: the perspective of a parcel hardly changes within half of it."""
 
+STANDS_MM = 1e-6
+"""A belt that moves no more than this between the first row and the last stands."""
+
 
 def key_travels_mm(scenario: Scenario) -> list[float]:
     """Belt travel of every key picture: from the first frame to beyond the last in even steps."""
@@ -105,7 +108,7 @@ class Composer:
         further = shutter.further_mm(video, motion, time_s, rows)
         middle_mm = (further[0] + further[-1]) / 2
         travel_mm = motion.travel_mm(time_s) + float(middle_mm)
-        rolling = further - middle_mm if np.ptp(further) > 0 else None
+        rolling = further - middle_mm if np.ptp(further) > STANDS_MM else None
         before = int(travel_mm // KEY_STEP_MM)
         after = before if rolling is None and travel_mm == before * KEY_STEP_MM else before + 1
         light, seen = self._between.frame(travel_mm, (self._key(before), self._key(after)), row_mm=rolling)

@@ -56,6 +56,7 @@ def dataset(
     """Render training images, labelled as YOLO and COCO; every tenth is a validation image."""
     _need_blender()
     out.mkdir(parents=True, exist_ok=True)
+    coco.forget(out)
     work = partial(_one_image, out, seed, near)
     # A fresh process every 100 images keeps Blender's memory from growing.
     pool = multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=100)

@@ -165,6 +165,16 @@ def test_a_moving_edge_leans_by_the_way_of_its_readout(tmp_path: Path) -> None:
     assert slopes["rolling"] == pytest.approx(SPEED_MM_S * 0.030 * px_per_mm / 180, abs=0.006)
 
 
+def test_a_belt_that_stands_looks_the_same_by_either_shutter(tmp_path: Path) -> None:
+    stops = {"width_mm": 600, "profile": [[0.1, 800], [0.2, 0]], "decision_line_mm": 600, "seam_pitch_mm": 200}
+    pictures = []
+    for each in (line(), line(shutter="rolling", readout_ms=30)):
+        stopped = scenario.Scenario.model_validate(each.model_dump(by_alias=True) | {"belt": stops})
+        painted(tmp_path, stopped)
+        pictures.append(Composer(stopped, tmp_path).develop(11)[0])  # the clip's last frame
+    np.testing.assert_array_equal(*pictures)
+
+
 def test_a_rolling_clip_that_ends_on_a_key_has_the_key_beyond() -> None:
     ends = line(duration_s=1.0 / 30, shutter="rolling", readout_ms=30)
     assert key_travels_mm(ends) == [0.0, 160.0]

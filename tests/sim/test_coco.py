@@ -112,6 +112,14 @@ def test_both_forms_come_in_with_the_same_boxes_and_no_mask_as_a_picture(folder:
             assert edges == pytest.approx(other_edges, abs=0.5)
 
 
+def test_a_killed_run_leaves_no_list_that_misses_its_images(folder: Path) -> None:
+    coco.write(folder)
+    (folder / "annotations" / "mine.json").write_text("{}")
+    coco.forget(folder)
+    coco.forget(folder)
+    assert [path.name for path in (folder / "annotations").iterdir()] == ["mine.json"]
+
+
 def test_the_command_says_what_it_wrote_and_which_images_have_no_mask(folder: Path) -> None:
     done = CliRunner().invoke(render.app, ["coco", "--out", str(folder)], env={"COLUMNS": "400"})
     assert done.exit_code == 0, done.output
