@@ -24,7 +24,7 @@ from edge_sorter.lifecycle.isolate import open_checkpoint
 OPSET = 17  # the newest that the TensorRT 8.5 and 8.6 of JetPack 5 read
 IR_VERSION = 8
 INPUT_NAME = "images"
-DEFAULT_SIZE_PX = (512, 288)
+DEFAULT_SIZE_PX = (448, 288)
 """Width and height that the shipped weights were chosen for."""
 
 log = logging.getLogger(__name__)

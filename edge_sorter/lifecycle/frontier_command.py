@@ -22,7 +22,7 @@ def frontier(
     model: Annotated[list[Path], typer.Option(metavar="FILE", help="ONNX file with its manifest; repeatable")],
     images: Annotated[Path, typer.Option(metavar="DIR", help="Labelled pictures")],
     labels: Annotated[Path, typer.Option(metavar="DIR", help="Their YOLO label files")],
-    sizes: Annotated[str, typer.Option(help="Input sizes, multiples of 32")] = "416x256,512x288,640x384",
+    sizes: Annotated[str, typer.Option(help="Input sizes, multiples of 32")] = "416x256,448x288,512x288,640x384",
     engines: Annotated[str, typer.Option(help="Of openvino, onnxruntime, tensorrt")] = "openvino,onnxruntime",
     classes: Annotated[str, typer.Option(help="Class ids of the labels to ours, e.g. 0=sack")] = "",
     any_class: Annotated[bool, typer.Option(help="Score positions only")] = False,

@@ -134,7 +134,7 @@ def distill_model(
 def export_model(
     checkpoint: Annotated[Path, typer.Option(help="RUN/weights/best.pt or last.pt; it is unpickled")],
     out: Annotated[Path, typer.Option(help="ONNX file to write; its manifest goes beside it")],
-    width: Annotated[int, typer.Option(help="Default input width in px")] = 512,
+    width: Annotated[int, typer.Option(help="Default input width in px")] = 448,
     height: Annotated[int, typer.Option(help="Default input height in px")] = 288,
     confidence: Annotated[float | None, typer.Option(help="Recommended threshold, from evaluation")] = None,
 ) -> None:

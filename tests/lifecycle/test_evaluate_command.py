@@ -237,3 +237,13 @@ def test_only_the_classes_that_occur_there_are_named(root: Path, demo_set: Path,
     assert cartons["set"]["only"] == ["carton"]
     with pytest.raises(ConfigError, match="no class 'cartoon'"):
         run(*options, "--only", "cartoon")
+
+
+def test_cartons_and_bags_on_a_belt_never_trained_on_are_told_apart(root: Path, footage: Path) -> None:
+    belt = footage / "images" / "parcels_black_belt"
+    options = ("--images", belt / "images", "--labels", belt / "labels", "--classes", "0=carton,1=polybag")
+    shown = run("--model", root / FLOAT, *options, "--only", "carton, polybag", "--resamples", "20", "--json")
+    figures = json.loads(shown.stdout)["figures"]
+    assert figures["boxes"] == 24
+    assert figures["recall"] >= 0.9
+    assert figures["precision"] >= 0.9
