@@ -55,11 +55,11 @@ def test_the_model_and_its_fallback_are_built_and_told(
     monkeypatch.setattr(engine, "build", build)
     build_command(int8, anew=True, as_json=False)
     assert asked == [("parcel-yolo26n-int8.onnx", True), ("parcel-yolo26n.onnx", True)]
-    assert "parcel-yolo26n-int8.onnx 512x288 for Fake GPU, TensorRT 10.3.0: 3.0 MB in 61.5 s" in capsys.readouterr().out
+    assert "parcel-yolo26n-int8.onnx 448x288 for Fake GPU, TensorRT 10.3.0: 3.0 MB in 61.5 s" in capsys.readouterr().out
     build_command(int8, anew=False, as_json=True)
     rows = json.loads(capsys.readouterr().out)["built"]
     assert [row["model"] for row in rows] == ["parcel-yolo26n-int8.onnx", "parcel-yolo26n.onnx"]
-    assert rows[0]["input_px"] == [512, 288] and rows[0]["cached"] is True
+    assert rows[0]["input_px"] == [448, 288] and rows[0]["cached"] is True
 
 
 def test_a_line_that_asks_for_another_engine_needs_no_build(root: Path, tmp_path: Path) -> None:

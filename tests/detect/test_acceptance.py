@@ -153,7 +153,7 @@ def test_tampered_golden_pictures_are_named(models: Path, damage: Any, message: 
 def test_golden_pictures_of_another_size_are_named(models: Path) -> None:
     golden = json.loads((models / f"{FLOAT}.json").read_text())["golden"]
     amend(models, FLOAT, golden={**golden, "detections": golden["detections"][:2]})
-    with pytest.raises(ModelError, match="are not 2 pictures of 512x288"):
+    with pytest.raises(ModelError, match="are not 2 pictures of 448x288"):
         open_detector(section(models, FLOAT))
 
 

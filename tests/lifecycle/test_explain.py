@@ -141,7 +141,7 @@ def test_feature_maps_of_float_and_int8_are_alike(root: Path, demo_frame: Image)
 
 def test_a_picture_is_explained(root: Path, picture: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnx")
-    result = run(picture, "--model", root / FLOAT, "--out", tmp_path, "--masks", 40, "--boxes", 2)
+    result = run(picture, "--model", root / FLOAT, "--out", tmp_path, "--masks", 120, "--boxes", 2)
     assert result.exit_code == 0
     document = json.loads((tmp_path / "explain.json").read_text())
     assert len(document["boxes"]) == len(document["files"]["occlusion"]) == 2

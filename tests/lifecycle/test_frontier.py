@@ -32,12 +32,13 @@ def truth(root: Path, tmp_path: Path) -> Truth:
     """Two golden pictures of the shipped model with what it sees in them as truth."""
     content = json.loads((root / "weights/parcel-yolo26n.json").read_text())
     sheet = cv2.imread(str(root / "weights/parcel-yolo26n.golden.png"))
+    width, height = content["input"]["width_px"], content["input"]["height_px"]
     (tmp_path / "images").mkdir()
     (tmp_path / "labels").mkdir()
     for index, boxes in enumerate(content["golden"]["detections"][:2]):
-        cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), sheet[index * 288 : (index + 1) * 288])
+        cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), sheet[index * height : (index + 1) * height])
         rows = [
-            f"{kind} {(x1 + x2) / 1024} {(y1 + y2) / 576} {(x2 - x1) / 512} {(y2 - y1) / 288}"
+            f"{kind} {(x1 + x2) / 2 / width} {(y1 + y2) / 2 / height} {(x2 - x1) / width} {(y2 - y1) / height}"
             for x1, y1, x2, y2, score, kind in boxes
             if score >= 0.25
         ]
@@ -59,7 +60,7 @@ def test_who_leads_is_beaten_by_nobody_in_both() -> None:
 
 def test_shipped_models_are_measured_in_turns(root: Path, truth: Truth, tmp_path: Path) -> None:
     models = [root / "weights/parcel-yolo26n.onnx", root / "weights/parcel-yolo26n-int8.onnx"]
-    points = measure(models, [(512, 288)], ["openvino", "tensorrt"], truth, rounds=5, threads=1)
+    points = measure(models, [(448, 288)], ["openvino", "tensorrt"], truth, rounds=5, threads=1)
     measured = [item for item in points if not item.refused]
     assert [item.model for item in measured if item.engine == "openvino"] == [path.name for path in models]
     assert measured[0].ratio == 1.0 and measured[0].map50_95 > 0.9
