@@ -55,7 +55,6 @@ class Detector:
                 f"detect.low_confidence {section.low_confidence:g} is above the confidence {self.high_confidence:g} "
                 f"({'manifest' if section.confidence is None else 'detect.confidence'}); lower it"
             )
-        allowed_classes(section, manifest)
         self._section = section
         self._engine = engine
         self._letterbox: Letterbox | None = None
@@ -177,12 +176,13 @@ def allowed_classes(section: DetectSection, manifest: Manifest) -> IntArray | No
 def _decoder(section: DetectSection, manifest: Manifest, input_size_px: tuple[int, int]) -> Decode:
     """Choose the decoder and bind what it needs; the grid is laid out once for this input size."""
     threshold, classes, outputs = section.low_confidence, len(manifest.classes), manifest.outputs
+    allowed = allowed_classes(section, manifest)
     single = _output(outputs.output)
     if manifest.decode == "yolo11":
         return lambda tensors: decode.yolo11(single(tensors), classes=classes, threshold=threshold, iou=section.iou)
     if manifest.decode == "yolo26_e2e":
         return lambda tensors: decode.yolo26_e2e(single(tensors), classes=classes, threshold=threshold)
-    boxes, scores, grid = _output(outputs.boxes), _scores(section, manifest), decode.Grid.of(input_size_px)
+    boxes, scores, grid = _output(outputs.boxes), _scores(outputs.scores, allowed), decode.Grid.of(input_size_px)
     if manifest.decode == "yolo11_ltrb":
         return lambda tensors: decode.yolo11_ltrb(
             boxes(tensors), scores(tensors), classes=classes, grid=grid, threshold=threshold, iou=section.iou
@@ -206,11 +206,9 @@ def _output(name: str | None) -> Callable[[dict[str, Tensor]], Tensor]:
     return pick
 
 
-def _scores(section: DetectSection, manifest: Manifest) -> Callable[[dict[str, Tensor]], Tensor]:
-    pick, allowed = _output(manifest.outputs.scores), allowed_classes(section, manifest)
-    if allowed is None:
-        return pick
-    return lambda tensors: decode.among(pick(tensors), allowed)
+def _scores(name: str | None, allowed: IntArray | None) -> Callable[[dict[str, Tensor]], Tensor]:
+    pick = _output(name)
+    return pick if allowed is None else lambda tensors: decode.among(pick(tensors), allowed)
 
 
 def _inside(xyxy: FloatArray, mask: tuple[FractionPoint, ...], image_size_px: tuple[int, int]) -> NDArray[np.bool_]:
