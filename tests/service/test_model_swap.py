@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from first_frames import first_frames
 from made_model import made_model
 
 from edge_sorter.clock import ReplayClock
@@ -154,18 +155,16 @@ class Line:
                 self.journal, open_with=lambda: JournalWriter(self.journal, header=header), tell=lambda **_: None
             )
             observers.append(kept)
-        seen: list[int] = []
         line, _ = line_of(config, self)
         with source:
             run(
-                self.status.watching(source),
+                first_frames(self.status.watching(source), self.frames),
                 self.pipeline,
                 publisher,
                 clock=clock,
                 line=line,
                 health=HealthMonitor(config.video.blind, watch_frozen=False),
                 observers=tuple(observers),
-                stopped=lambda: seen.append(1) or (self.frames is not None and len(seen) > self.frames),
                 rescue=self.swap.rescue,
             )
         self.swap.close()

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from first_frames import first_frames
 
 from edge_sorter.belt import open_belt
 from edge_sorter.clock import ReplayClock
@@ -60,7 +61,6 @@ def play(config: Config, root: Path, *, breaks: bool, frames: int = 300):
     first = Breaking(detector, at_frame=FAILS_AT) if breaks else detector
     plan = load_plan(config.sort.plan, classes=detector.classes, calibrated=True)
     pipeline = open_pipeline(config, detector=first, plan=plan, image_size_px=source.size_px, boot_id="B")  # type: ignore[arg-type]
-    seen = []
     standby = Standby(
         config.detect,
         belt=pipeline.belt,
@@ -70,12 +70,11 @@ def play(config: Config, root: Path, *, breaks: bool, frames: int = 300):
     )
     with source:
         counts = run(
-            source,
+            first_frames(source, frames),
             pipeline,
             publisher,
             clock=clock,
             health=HealthMonitor(config.video.blind, watch_frozen=False),
-            stopped=lambda: seen.append(1) or len(seen) > frames,
             rescue=standby,
         )
     assert counts.frames == frames
