@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, field_validator
 
 from edge_sorter.errors import ConfigError
+from edge_sorter.types import Box
 from edge_sorter.yamlfile import Section, read_yaml
 
 Point = tuple[float, float]
@@ -77,8 +78,8 @@ class BeltMap:
         belt_mm = np.asarray(calibration.belt_points_mm)
         to_mm, to_px = _homography(image_px, belt_mm), _homography(belt_mm, image_px)
         back_to_px = np.linalg.inv(to_mm)  # unlike to_px it keeps the depth that to_mm gave
-        self._to_mm, self._to_px, self._back_to_px = map(_columns, (to_mm, to_px, back_to_px))
-        self._rows_to_mm, self._rows_to_px = (tuple(map(tuple, matrix.tolist())) for matrix in (to_mm, to_px))
+        self._to_mm, self._to_px = _columns(to_mm), _columns(to_px)
+        self._rows_to_mm, self._rows_to_px, self._rows_back_to_px = map(_rows, (to_mm, to_px, back_to_px))
         self.middle_y_mm = float(belt_mm[:, 1].min() + belt_mm[:, 1].max()) / 2.0
         """Belt coordinate of the middle of the calibrated area, from which lateral offsets count."""
         self.across_mm = (float(belt_mm[:, 1].min()), float(belt_mm[:, 1].max()))
@@ -104,25 +105,27 @@ class BeltMap:
         """Map one belt point to the picture, as `to_px` does, without the cost of arrays."""
         return _apply_to_one(self._rows_to_px, point_mm)
 
-    def shift(self, xyxy: ArrayLike, delta_mm: float) -> Floats:
-        """Return where boxes (n, 4) are after the belt moved `delta_mm` (negative: backwards).
+    def shift(self, xyxy: Box, delta_mm: float) -> Box:
+        """Return where a box is after the belt moved `delta_mm` (negative: backwards).
 
         Every edge moves with the belt point under its middle, so place and size follow the perspective. What would
-        come past the camera ends up far outside the picture; boxes beyond the horizon are returned unchanged.
+        come past the camera ends up far outside the picture; a box beyond the horizon is returned unchanged.
         """
-        boxes = np.asarray(xyxy, dtype=np.float64).reshape(-1, 4)
-        moved = _times(self._to_mm, *_edge_middles(boxes))
-        in_front = moved[2] > HORIZON
-        moved[0] += delta_mm * moved[2]
-        back = _times(self._back_to_px, *moved)
-        scale = np.minimum(np.maximum(back[2], 1.0 / SCALE_LIMIT), SCALE_LIMIT)  # 1 for a box that did not move
-        x, y = (back[:2] / scale).reshape(2, 4, -1)
-        shifted = np.empty_like(boxes)
-        np.minimum(x[0], x[2], out=shifted[:, 0])
-        np.minimum(y[1], y[3], out=shifted[:, 1])
-        np.maximum(x[0], x[2], out=shifted[:, 2])
-        np.maximum(y[1], y[3], out=shifted[:, 3])
-        return shifted if in_front.all() else np.where(in_front.reshape(4, -1).all(axis=0)[:, None], shifted, boxes)
+        x1, y1, x2, y2 = xyxy
+        x, y = (x1 + x2) / 2.0, (y1 + y2) / 2.0
+        (a, b, c), (d, e, f), (g, h, i) = self._rows_to_mm
+        (p, q, r), (s, t, u), (v, w, z) = self._rows_back_to_px
+        places = []
+        for x_px, y_px in ((x1, y), (x, y1), (x2, y), (x, y2)):
+            depth = g * x_px + h * y_px + i
+            if depth <= HORIZON:
+                return xyxy
+            along, across = a * x_px + b * y_px + c + delta_mm * depth, d * x_px + e * y_px + f
+            scale = v * along + w * across + z * depth  # 1 for a box that did not move
+            scale = min(max(scale, 1.0 / SCALE_LIMIT), SCALE_LIMIT)
+            places.append(((p * along + q * across + r * depth) / scale, (s * along + t * across + u * depth) / scale))
+        left, top, right, bottom = places
+        return min(left[0], right[0]), min(top[1], bottom[1]), max(left[0], right[0]), max(top[1], bottom[1])
 
     def centre_mm(self, xyxy: ArrayLike) -> Floats:
         """Return the belt points (n, 2) under the centres of boxes (n, 4)."""
@@ -184,18 +187,19 @@ def _columns(matrix: NDArray[np.floating[Any]]) -> Columns:
     return a, b, c
 
 
-def _times(columns: Columns, x: Floats, y: Floats, w: Floats | None = None) -> Floats:
-    """Return a 3x3 matrix times points (3, n) given as x, y and w (n,); 1 where w is not given.
+def _rows(matrix: NDArray[np.floating[Any]]) -> Rows:
+    """Return the three rows of a matrix as plain numbers."""
+    a, b, c = (tuple(row) for row in np.asarray(matrix, np.float64).tolist())
+    return a, b, c
+
+
+def _apply(columns: Columns, x: Floats, y: Floats) -> Floats:
+    """Return where a homography takes points, as (2, n).
 
     Written out, because a general matrix product may round differently from one machine's library to another's.
     """
     a, b, c = columns
-    return a * x + b * y + (c if w is None else c * w)
-
-
-def _apply(columns: Columns, x: Floats, y: Floats) -> Floats:
-    """Return where a homography takes points, as (2, n)."""
-    mapped = _times(columns, x, y)
+    mapped = a * x + b * y + c
     applied: Floats = mapped[:2] / np.maximum(mapped[2], HORIZON)
     return applied
 

@@ -45,6 +45,6 @@ def predicted(
     moved_mm = travel_mm - path.travel_mm
     if at_ns <= path.at_ns or line.side(path.anchor_px) + moved_mm < 0.0:
         return None
-    anchor = line.anchor(belt.map.shift([parcel.track.xyxy], moved_mm)[0].tolist())
+    anchor = line.anchor(belt.map.shift(parcel.track.xyxy, moved_mm))
     crossing = line.crossing(path.anchor_px, path.at_ns, anchor, at_ns)
     return None if crossing is None else Predicted(crossing, path.travel_mm + crossing.fraction * moved_mm)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sorter.types import Box
+
 Floats = NDArray[np.float64]
 Pairs = list[tuple[int, int]]
 Weights = dict[tuple[int, int], float]
@@ -54,21 +56,23 @@ def misfit(predicted: Floats, measured: Floats, *, partial: bool) -> Floats:
     return np.where(np.minimum(a, b) > ALIKE * np.maximum(a, b), off, np.inf)
 
 
-def carried(predicted: Floats, measured: Floats, *, slack_px: Floats) -> NDArray[np.bool_]:
-    """Return which measured boxes (n, 4) lie where predicted ones (m, 4) must be now, if the belt carried them (m, n).
+def carried(predicted: Box, measured: Box, *, slack_px: tuple[float, float]) -> bool:
+    """Tell whether a measured box lies where a predicted one must be now, if the belt carried it.
 
     Three of four edges have to be there: the fourth moves when a parcel enters the picture or is cut in two. Or one box
     lies in the other, as when a parcel that lies askew enters.
 
     Args:
         predicted, measured: The boxes.
-        slack_px: How far (m, 2) along x and y an edge may be off.
+        slack_px: How far along x and y an edge may be off.
     """
-    there = np.abs(measured[None, :, :] - predicted[:, None, :]) <= np.tile(slack_px, 2)[:, None, :]
-    shared, area_a, area_b = _shared(predicted, measured)
-    inside = shared >= CARRIED_INSIDE * np.maximum(np.minimum(area_a, area_b), 1.0)
-    found: NDArray[np.bool_] = inside | (there.sum(axis=2) >= 3)
-    return found
+    edges = zip(predicted, measured, slack_px * 2, strict=True)
+    if sum(abs(found - expected) <= slack for expected, found, slack in edges) >= 3:
+        return True
+    width = min(predicted[2], measured[2]) - max(predicted[0], measured[0])
+    height = min(predicted[3], measured[3]) - max(predicted[1], measured[1])
+    smaller = min((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in (predicted, measured))
+    return max(width, 0.0) * max(height, 0.0) >= CARRIED_INSIDE * max(smaller, 1.0)
 
 
 def ious(a: Floats, b: Floats) -> Floats:

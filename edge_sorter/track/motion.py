@@ -1,6 +1,7 @@
 """How tracked boxes move between two frames: with the belt where its motion is known, else at constant velocity.
 
-Contract: pure functions on columns, one row a track; only elapsed time and belt travel enter, never a frame count.
+Contract: pure functions of one box's state; only elapsed time and belt travel enter, never a frame count. Plain floats,
+because a line has a handful of parcels in view, for which arrays cost more than they save.
 
 Each axis of each box is a small Kalman filter (Kalman 1960) of two numbers: the centre, and its slope against an
 `advance` that drives it. Without belt motion the advance is seconds and the slope a velocity in px/s. With it, the
@@ -11,12 +12,14 @@ belt, an object that jams has slope -1, and all of it stands still, and runs bac
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from statistics import median
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from edge_sorter.types import Box
 
-Floats = NDArray[np.float64]
+Vector = tuple[float, float]
 
 CENTRE_NOISE = 0.05
 """Standard deviation of a measured centre, in box lengths."""
@@ -45,144 +48,173 @@ WANDER = 0.1
 """How far an object strays whatever the belt does, in box lengths per root second."""
 
 
-class Motion(NamedTuple):
-    """State of n boxes, columns of equal length.
+class Axis(NamedTuple):
+    """State of one box along one axis of the picture.
 
     Attributes:
-        centre: (n, 2) px.
-        size: (n, 2) width and height, px.
-        slope: (n, 2) centre's change per advance: px/s, or px per px of belt-driven movement.
-        rate: (n, 1) advance per second over the last prediction.
-        velocity: (n, 2) px/s, whatever drives the box.
-        var, cov, var_slope: (n, 2) covariance of centre and slope, per axis.
-        var_size: (n, 2) variance of the size.
+        centre: px.
+        size: Width or height, px.
+        slope: Centre's change per advance: px/s, or px per px of belt-driven movement.
+        velocity: px/s, whatever drives the box.
+        var, cov, var_slope: Covariance of centre and slope.
+        var_size: Variance of the size.
     """
 
-    centre: Floats
-    size: Floats
-    slope: Floats
-    rate: Floats
-    velocity: Floats
-    var: Floats
-    cov: Floats
-    var_slope: Floats
-    var_size: Floats
+    centre: float
+    size: float
+    slope: float
+    velocity: float
+    var: float
+    cov: float
+    var_slope: float
+    var_size: float
+
+
+class Motion(NamedTuple):
+    """State of one box: both axes, and the advance per second over the last prediction."""
+
+    x: Axis
+    y: Axis
+    rate: float
 
     @property
-    def xyxy(self) -> Floats:
-        """Boxes (n, 4)."""
-        half = self.size / 2.0
-        return np.concatenate((self.centre - half, self.centre + half), axis=1)
+    def xyxy(self) -> Box:
+        """The box."""
+        x, y = self.x, self.y
+        half_x, half_y = x.size / 2.0, y.size / 2.0
+        return x.centre - half_x, y.centre - half_y, x.centre + half_x, y.centre + half_y
 
     @property
-    def length(self) -> Floats:
-        """Typical length of each box (n, 1), px: what distances and speeds are measured against."""
-        return np.sqrt(self.area)
+    def velocity(self) -> Vector:
+        """Velocity of the centre, px/s."""
+        return self.x.velocity, self.y.velocity
 
     @property
-    def area(self) -> Floats:
-        """Area of each box (n, 1), px²."""
-        return np.maximum(self.size[:, :1] * self.size[:, 1:], 1.0)
+    def length(self) -> float:
+        """Typical length of the box, px: what distances and speeds are measured against."""
+        return math.sqrt(self.area)
 
-    def rows(self, index: NDArray[np.intp] | list[int]) -> Motion:
-        """Return the rows picked by an index."""
-        return Motion(*(column[index] for column in self))
-
-    def joined(self, other: Motion) -> Motion:
-        """Return these rows followed by those of `other`."""
-        return Motion(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
+    @property
+    def area(self) -> float:
+        """Area of the box, px²."""
+        return max(self.x.size * self.y.size, 1.0)
 
 
-def at_rest(xyxy: Floats, *, belt_known: bool) -> Motion:
-    """Return the motion of newly seen boxes (n, 4): nothing known yet but where they are."""
-    size = np.maximum(xyxy[:, 2:] - xyxy[:, :2], 1.0)
-    zero = np.zeros_like(size)
-    motion = Motion(
-        centre=(xyxy[:, :2] + xyxy[:, 2:]) / 2.0,
-        size=size,
-        slope=zero,
-        rate=zero[:, :1] + (0.0 if belt_known else 1.0),
-        velocity=zero,
-        var=zero,
-        cov=zero,
-        var_slope=zero,
-        var_size=zero,
+class Flow(NamedTuple):
+    """How neighbours move: their median velocity, px/s, and by how much they typically disagree with it."""
+
+    velocity: Vector
+    disagreement: float
+
+
+def at_rest(xyxy: Box, *, belt_known: bool) -> Motion:
+    """Return the motion of a newly seen box: nothing known yet but where it is."""
+    x1, y1, x2, y2 = xyxy
+    size = max(x2 - x1, 1.0), max(y2 - y1, 1.0)
+    length = math.sqrt(max(size[0] * size[1], 1.0))
+    x, y = (
+        Axis(
+            centre=centre,
+            size=side,
+            slope=0.0,
+            velocity=0.0,
+            var=_square(CENTRE_NOISE * length),
+            cov=0.0,
+            var_slope=SLIP**2 if belt_known else _square(NEWBORN_SPEED * length),
+            var_size=_square(NEWBORN_SIZE * length),
+        )
+        for centre, side in zip(((x1 + x2) / 2.0, (y1 + y2) / 2.0), size, strict=True)
     )
-    spread = SLIP if belt_known else NEWBORN_SPEED * motion.length
-    return motion._replace(
-        var=(CENTRE_NOISE * motion.length) ** 2 + zero,
-        var_slope=spread**2 + zero,
-        var_size=(NEWBORN_SIZE * motion.length) ** 2 + zero,
-    )
+    return Motion(x, y, 0.0 if belt_known else 1.0)
 
 
 def with_belt(motion: Motion) -> Motion:
     """Return the motion restated as slope against the belt: from now on its motion is known."""
-    zero = np.zeros_like(motion.slope)
-    return motion._replace(slope=zero, cov=zero, var_slope=zero + SLIP**2)
+    x, y = (axis._replace(slope=0.0, cov=0.0, var_slope=SLIP**2) for axis in (motion.x, motion.y))
+    return Motion(x, y, motion.rate)
 
 
 def without_belt(motion: Motion) -> Motion:
     """Return the motion restated as velocity: from now on the belt's motion is not known."""
-    spread = 0.3 * np.hypot(motion.velocity[:, :1], motion.velocity[:, 1:]) + 0.5 * motion.length
-    zero = np.zeros_like(motion.slope)
-    return motion._replace(slope=motion.velocity, rate=zero[:, :1] + 1.0, cov=zero, var_slope=zero + spread**2)
+    spread = 0.3 * _norm(*motion.velocity) + 0.5 * motion.length
+    x, y = (axis._replace(slope=axis.velocity, cov=0.0, var_slope=spread * spread) for axis in (motion.x, motion.y))
+    return Motion(x, y, 1.0)
 
 
-def with_flow(motion: Motion, newborn: NDArray[np.bool_], velocities: Floats, *, dt_s: float = 0.0) -> Motion:
-    """Return the motion with `newborn` rows (n,) expected to move like their neighbours, at `velocities` (k, 2) px/s.
+def flow_of(velocities: Sequence[Vector]) -> Flow:
+    """Return how boxes with these velocities, at least one, move together."""
+    x, y = (median(along) for along in zip(*velocities, strict=True))
+    return Flow((x, y), median(_norm(vx - x, vy - y) for vx, vy in velocities))
 
-    The median is the expectation; how much the neighbours disagree, and a part of it, is how far it is trusted.
-    Give `dt_s` where the boxes were already predicted that far without knowing the flow.
+
+def moved(motion: Motion, xyxy: Box, *, dt_s: float) -> Vector:
+    """Return how fast a box moved that was predicted `dt_s` ahead, without the belt, and then measured at `xyxy`."""
+    x, y, _ = motion
+    x1, y1, x2, y2 = xyxy
+    return x.slope + ((x1 + x2) / 2.0 - x.centre) / dt_s, y.slope + ((y1 + y2) / 2.0 - y.centre) / dt_s
+
+
+def with_flow(motion: Motion, flow: Flow, *, dt_s: float = 0.0) -> Motion:
+    """Return the motion of a newborn that is expected to move like its neighbours.
+
+    Their median is the expectation; how much they disagree, and a part of it, is how far it is trusted.
+    Give `dt_s` where the box was already predicted that far without knowing the flow.
     """
-    if not newborn.any() or not len(velocities):
-        return motion
-    flow = np.median(velocities, axis=0)
-    disagreement = float(np.median(np.hypot(*(velocities - flow).T)))
-    trusted = 2.0 * disagreement + 0.3 * float(np.hypot(*flow)) + 0.5 * motion.length
-    variance = np.minimum(trusted, NEWBORN_SPEED * motion.length) ** 2 + np.zeros_like(motion.slope)
-    least = (CENTRE_NOISE * motion.length) ** 2
-    flowing = motion._replace(
-        centre=motion.centre + (flow - motion.slope) * dt_s,
-        slope=flow + np.zeros_like(motion.slope),
-        var=np.maximum(motion.var - motion.var_slope * dt_s**2, least) + variance * dt_s**2,
-        cov=variance * dt_s,
-        var_slope=variance,
+    length = motion.length
+    trusted = 2.0 * flow.disagreement + 0.3 * _norm(*flow.velocity) + 0.5 * length
+    variance = _square(min(trusted, NEWBORN_SPEED * length))
+    least = _square(CENTRE_NOISE * length)
+    x, y = (
+        axis._replace(
+            centre=axis.centre + (velocity - axis.slope) * dt_s,
+            slope=velocity,
+            var=max(axis.var - axis.var_slope * dt_s**2, least) + variance * dt_s**2,
+            cov=variance * dt_s,
+            var_slope=variance,
+        )
+        for axis, velocity in zip((motion.x, motion.y), flow.velocity, strict=True)
     )
-    rows = newborn[:, None]
-    return Motion(*(np.where(rows, new, old) for new, old in zip(flowing, motion, strict=True)))
+    return Motion(x, y, motion.rate)
 
 
 def predict(motion: Motion, *, dt_s: float) -> Motion:
-    """Return where the boxes are `dt_s` later at constant velocity."""
-    advance = np.full_like(motion.rate, dt_s)
-    wander = (ACCELERATION * motion.length) ** 2
-    return _advance(motion, np.zeros_like(motion.slope), advance, wander, dt_s=dt_s)
-
-
-def predict_with_belt(motion: Motion, shifted: Floats, *, delta_mm: float, dt_s: float) -> Motion:
-    """Return where the boxes are after the belt took them to `shifted` (n, 4) by moving `delta_mm` in `dt_s`."""
-    base = (shifted[:, :2] + shifted[:, 2:]) / 2.0 - motion.centre
-    advance = np.copysign(np.hypot(base[:, :1], base[:, 1:]), delta_mm)
-    size = np.maximum(shifted[:, 2:] - shifted[:, :2], 1.0)
-    return _advance(motion._replace(size=size), base, advance, SLIP_CHANGE**2 / motion.length, dt_s=dt_s)
-
-
-def _advance(motion: Motion, base: Floats, advance: Floats, wander: Floats, *, dt_s: float) -> Motion:
-    """Move the centres by `base` and by slope times `advance`; `wander` is the slope's variance per advance."""
-    centre, size, slope, rate, velocity, var, cov, var_slope, var_size = motion
-    moved = base + slope * advance
-    distance = np.abs(advance)
-    area, grown = motion.area, wander * distance
-    gained = advance * var_slope
-    if dt_s > 0.0:
-        velocity, rate = moved / dt_s, advance / dt_s
+    """Return where the box is `dt_s` later at constant velocity."""
+    x, y, rate = motion
+    area, wander = motion.area, _square(ACCELERATION * motion.length)
     return Motion(
+        _advanced(x, x.size, 0.0, dt_s, wander=wander, area=area, dt_s=dt_s),
+        _advanced(y, y.size, 0.0, dt_s, wander=wander, area=area, dt_s=dt_s),
+        1.0 if dt_s > 0.0 else rate,
+    )
+
+
+def predict_with_belt(motion: Motion, shifted: Box, *, delta_mm: float, dt_s: float) -> Motion:
+    """Return where the box is after the belt took it to `shifted` by moving `delta_mm` in `dt_s`."""
+    x, y, rate = motion
+    x1, y1, x2, y2 = shifted
+    base_x, base_y = (x1 + x2) / 2.0 - x.centre, (y1 + y2) / 2.0 - y.centre
+    advance = math.copysign(_norm(base_x, base_y), delta_mm)
+    wander = SLIP_CHANGE**2 / motion.length
+    width, height = max(x2 - x1, 1.0), max(y2 - y1, 1.0)
+    area = max(width * height, 1.0)
+    return Motion(
+        _advanced(x, width, base_x, advance, wander=wander, area=area, dt_s=dt_s),
+        _advanced(y, height, base_y, advance, wander=wander, area=area, dt_s=dt_s),
+        advance / dt_s if dt_s > 0.0 else rate,
+    )
+
+
+def _advanced(axis: Axis, size: float, base: float, advance: float, *, wander: float, area: float, dt_s: float) -> Axis:
+    """Move the centre by `base` and by slope times `advance`; `wander` is the slope's variance per advance."""
+    centre, _, slope, velocity, var, cov, var_slope, var_size = axis
+    moved = base + slope * advance
+    distance = abs(advance)
+    grown, gained = wander * distance, advance * var_slope
+    return Axis(
         centre=centre + moved,
         size=size,
         slope=slope,
-        rate=rate,
-        velocity=velocity,
+        velocity=moved / dt_s if dt_s > 0.0 else velocity,
         var=var + advance * (2.0 * cov + gained) + (grown * (distance * distance / 3.0) + area * (WANDER**2 * dt_s)),
         cov=cov + gained + grown * (advance / 2.0),
         var_slope=var_slope + grown,
@@ -190,73 +222,79 @@ def _advance(motion: Motion, base: Floats, advance: Floats, wander: Floats, *, d
     )
 
 
-def reach_px(motion: Motion, newborn: NDArray[np.bool_]) -> Floats:
-    """Return how far (n, 2) from its prediction a box may be measured: 3 sigma, but never a teleport."""
+def reach_px(motion: Motion, *, newborn: bool) -> Vector:
+    """Return how far from its prediction a box may be measured: 3 sigma, but never a teleport."""
     length = motion.length
-    sigma = np.sqrt(motion.var + (CENTRE_NOISE * length) ** 2)
-    return np.clip(3.0 * sigma, 0.5 * length, np.where(newborn[:, None], *REACH) * length)
+    noise, furthest = _square(CENTRE_NOISE * length), REACH[0 if newborn else 1] * length
+    x, y = (min(max(3.0 * math.sqrt(axis.var + noise), 0.5 * length), furthest) for axis in (motion.x, motion.y))
+    return x, y
 
 
-def slack_px(motion: Motion, seen_centre: Floats) -> Floats:
-    """Return how far (n, 2) from its prediction an edge of a box may be measured that the belt has carried.
+def slack_px(motion: Motion, seen: Box) -> Vector:
+    """Return how far from its prediction an edge of a box may be measured that the belt has carried.
 
     Args:
-        motion: Where the boxes are predicted.
-        seen_centre: Where (n, 2) their centres were measured last.
+        motion: Where the box is predicted.
+        seen: Where it was measured last.
     """
-    return EDGE_SLACK * np.maximum(motion.size, motion.length) + 3.0 * SLIP * np.abs(motion.centre - seen_centre)
+    x1, y1, x2, y2 = seen
+    length = motion.length
+    x, y = (
+        EDGE_SLACK * max(axis.size, length) + 3.0 * SLIP * abs(axis.centre - before)
+        for axis, before in ((motion.x, (x1 + x2) / 2.0), (motion.y, (y1 + y2) / 2.0))
+    )
+    return x, y
 
 
-def correct(
-    motion: Motion,
-    xyxy: Floats,
-    first: NDArray[np.bool_],
-    *,
-    belt_known: bool,
-    rows: list[int] | None = None,
-) -> Motion:
-    """Return the motion after all boxes, or those in `rows` (k,), were measured at `xyxy` (k, 4).
+def correct(motion: Motion, xyxy: Box, *, first: bool, belt_known: bool) -> Motion:
+    """Return the motion after the box was measured at `xyxy`.
 
-    Where a box changed size, its centre moved for that reason too, so the slope learns from the edge that agrees best
-    with the prediction: a parcel that enters the picture, or passes behind something, keeps its speed. `first` (n,)
-    marks boxes without any velocity yet; these learn from the centre.
+    Where it changed size, its centre moved for that reason too, so the slope learns from the edge that agrees best
+    with the prediction: a parcel that enters the picture, or passes behind something, keeps its speed. A box that was
+    seen only once before (`first`) is without any velocity yet and learns from the centre.
 
     With the belt's motion known the slope needs no help from a smooth centre, so a box that jumps in size is believed
     as it is: its edges are then exact where it is cut by the picture's border.
     """
+    x, y, rate = motion
+    x1, y1, x2, y2 = xyxy
     area = motion.area
-    noise, size_noise = CENTRE_NOISE**2 * area, SIZE_NOISE**2 * area
-    predicted = motion.xyxy
-    if rows is not None:
-        unseen = np.ones(len(predicted), bool)
-        unseen[rows] = False
-        noise[unseen] = size_noise[unseen] = np.inf  # what was not looked at teaches nothing
-        measured = predicted.copy()
-        measured[rows] = xyxy
-        xyxy = measured
-    edges = xyxy - predicted
-    low, high = edges[:, :2], edges[:, 2:]
-    centre, change = (low + high) / 2.0, high - low
-    # The lesser of both edges' moves where they agree on the direction, else none.
-    moved = np.maximum(np.minimum(low, high), 0.0) + np.minimum(np.maximum(low, high), 0.0)
-    if first.any():
-        moved = np.where(first[:, None], centre, moved)
-    total = motion.var + noise
-    gain, size_gain = motion.var / total, motion.var_size / (motion.var_size + size_noise)
-    if belt_known:
-        jumped = np.abs(change) > JUMP * np.sqrt(area)
-        if jumped.any():
-            gain[jumped] = size_gain[jumped] = 1.0
-    slope_gain = motion.cov / (total + (change / 2.0) ** 2)
-    learnt, left = slope_gain * moved, 1.0 - gain
+    jump = JUMP * math.sqrt(area) if belt_known else math.inf
     return Motion(
-        centre=motion.centre + gain * centre,
-        size=np.maximum(motion.size + size_gain * change, 1.0),
-        slope=motion.slope + learnt,
-        rate=motion.rate,
-        velocity=motion.velocity + learnt * motion.rate,
-        var=left * motion.var,
-        cov=left * motion.cov,
-        var_slope=motion.var_slope - slope_gain * motion.cov,
-        var_size=(1.0 - size_gain) * motion.var_size,
+        _corrected(x, x1, x2, first=first, area=area, jump=jump, rate=rate),
+        _corrected(y, y1, y2, first=first, area=area, jump=jump, rate=rate),
+        rate,
     )
+
+
+def _corrected(axis: Axis, low: float, high: float, *, first: bool, area: float, jump: float, rate: float) -> Axis:
+    """Learn from the measured edges; a change of size by more than `jump` px is believed as it is."""
+    centre, size, slope, velocity, var, cov, var_slope, var_size = axis
+    low, high = low - (centre - size / 2.0), high - (centre + size / 2.0)
+    off, change = (low + high) / 2.0, high - low
+    # The lesser of both edges' moves where they agree on the direction, else none.
+    moved = off if first else max(min(low, high), 0.0) + min(max(low, high), 0.0)
+    total = var + CENTRE_NOISE**2 * area
+    gain, size_gain = var / total, var_size / (var_size + SIZE_NOISE**2 * area)
+    if abs(change) > jump:
+        gain = size_gain = 1.0
+    slope_gain = cov / (total + _square(change / 2.0))
+    learnt, left = slope_gain * moved, 1.0 - gain
+    return Axis(
+        centre=centre + gain * off,
+        size=max(size + size_gain * change, 1.0),
+        slope=slope + learnt,
+        velocity=velocity + learnt * rate,
+        var=left * var,
+        cov=left * cov,
+        var_slope=var_slope - slope_gain * cov,
+        var_size=(1.0 - size_gain) * var_size,
+    )
+
+
+def _square(value: float) -> float:
+    return value * value  # value**2 rounds differently from one machine's library to another's
+
+
+def _norm(x: float, y: float) -> float:
+    return abs(complex(x, y))  # as C does; math.hypot differs in the last bit, and journals would not replay alike

@@ -32,7 +32,7 @@ from edge_sorter.track.associate import (
 from edge_sorter.types import Box, Detections, Track, TrackState
 
 Floats = NDArray[np.float64]
-Shift = Callable[[Floats, float], Floats]
+Shift = Callable[[Box, float], Box]
 
 TWIN_IOU = 0.5
 """A detection that overlaps a track seen in the same frame more than this is that object again."""
@@ -47,9 +47,10 @@ UNSURE = 0.25
 
 @dataclass(slots=True)
 class _Life:
-    """What a track is besides its motion."""
+    """What a track is."""
 
     track_id: int
+    motion: moving.Motion
     first_seen_ns: int
     last_seen_ns: int
     in_view_at_start: bool
@@ -74,7 +75,7 @@ class Tracker:
     Args:
         section: How long tracks live and how well boxes must fit.
         high_confidence: Detections from here on may start tracks.
-        shift: Moves boxes (n, 4) px by so many millimetres of belt travel (`BeltMap.shift`); None without calibration.
+        shift: Moves a box by so many millimetres of belt travel (`BeltMap.shift`); None without calibration.
     """
 
     def __init__(self, section: TrackSection, *, high_confidence: float, shift: Shift | None = None) -> None:
@@ -82,12 +83,10 @@ class Tracker:
         self.high_confidence = high_confidence
         self._shift = shift
         self._lives: list[_Life] = []
-        self._motion = moving.at_rest(np.empty((0, 4)), belt_known=False)
         self._belt_known = False
         self._at_ns: int | None = None
         self._travel_mm: float | None = None
         self._next_id = 1
-        self._astray: set[tuple[int, int]] = set()
 
     def update(
         self, detections: Detections, *, travel_mm: float | None = None, standing: bool = False
@@ -123,21 +122,21 @@ class Tracker:
         delta_mm = None if travel_mm is None or self._travel_mm is None else travel_mm - self._travel_mm
         known = self._shift is not None and delta_mm is not None
         if known is not self._belt_known:
-            self._motion = moving.with_belt(self._motion) if known else moving.without_belt(self._motion)
+            for life in self._lives:
+                life.motion = moving.with_belt(life.motion) if known else moving.without_belt(life.motion)
             self._belt_known = known
-        if self._lives:
-            if self._shift is not None and delta_mm is not None:
-                shifted = self._shift(self._motion.xyxy, delta_mm)
-                self._motion = moving.predict_with_belt(self._motion, shifted, delta_mm=delta_mm, dt_s=dt_s)
-            else:
-                steady = [row for row, life in enumerate(self._lives) if life.state is TrackState.CONFIRMED]
-                flowing = moving.with_flow(self._motion, self._newborn(), self._motion.velocity[steady])
-                self._motion = moving.predict(flowing, dt_s=dt_s)
+        if self._shift is not None and delta_mm is not None:
+            for life in self._lives:
+                shifted = self._shift(life.motion.xyxy, delta_mm)
+                life.motion = moving.predict_with_belt(life.motion, shifted, delta_mm=delta_mm, dt_s=dt_s)
+        else:
+            steady = [life.motion.velocity for life in self._lives if life.state is TrackState.CONFIRMED]
+            flow = moving.flow_of(steady) if steady else None
+            for life in self._lives:
+                flowing = life.motion if flow is None or life.hits > 1 else moving.with_flow(life.motion, flow)
+                life.motion = moving.predict(flowing, dt_s=dt_s)
         self._at_ns, self._travel_mm = now_ns, travel_mm
         return dt_s
-
-    def _newborn(self) -> NDArray[np.bool_]:
-        return np.array([life.hits == 1 for life in self._lives], dtype=bool)
 
     def _refine_newborn(self, boxes: Floats, pairs: Pairs, dt_s: float) -> bool:
         """Let newborn tracks that found no overlap move as those did that found one, before looking further away.
@@ -145,48 +144,56 @@ class Tracker:
         Returns:
             Whether any moved.
         """
-        newborn = self._newborn()
-        newborn[[row for row, _ in pairs]] = False
-        if not pairs or not newborn.any() or dt_s <= 0.0:
+        found = {row for row, _ in pairs}
+        newborn = [life for row, life in enumerate(self._lives) if life.hits == 1 and row not in found]
+        if not pairs or not newborn or dt_s <= 0.0:
             return False
-        rows, seen = (np.array(side) for side in zip(*pairs, strict=True))
-        centre = (boxes[seen, :2] + boxes[seen, 2:]) / 2.0
-        velocities = self._motion.slope[rows] + (centre - self._motion.centre[rows]) / dt_s
-        self._motion = moving.with_flow(self._motion, newborn, velocities, dt_s=dt_s)
+        flow = moving.flow_of([moving.moved(self._lives[row].motion, _box(boxes[i]), dt_s=dt_s) for row, i in pairs])
+        for life in newborn:
+            life.motion = moving.with_flow(life.motion, flow, dt_s=dt_s)
         return True
 
     def _pairs(self, boxes: Floats, certain: list[int], doubtful: list[int], dt_s: float) -> Pairs:
         """Return the pairs (track row, detection) of all stages; see the module's docstring."""
-        self._astray = self._out_of_place(boxes)
-        iou = ious(self._motion.xyxy, boxes)
-        overlapping = by_overlap(iou, min_iou=self._section.min_iou)
-        pairs = self._chosen(overlapping, certain, [])
+        predicted = self._predicted()
+        iou = ious(predicted, boxes)
+        overlapping = self._weighed(by_overlap(iou, min_iou=self._section.min_iou), boxes)
+        pairs = _chosen(overlapping, certain, [])
         if not self._belt_known and self._refine_newborn(boxes, pairs, dt_s):
-            iou = ious(self._motion.xyxy, boxes)
-            overlapping = by_overlap(iou, min_iou=self._section.min_iou)
-        pairs += self._reached(iou, boxes, certain, pairs)
-        return pairs + self._chosen(overlapping, doubtful, pairs)
+            predicted = self._predicted()
+            iou = ious(predicted, boxes)
+            overlapping = self._weighed(by_overlap(iou, min_iou=self._section.min_iou), boxes)
+        pairs += self._reached(predicted, iou, boxes, certain, pairs)
+        return pairs + _chosen(overlapping, doubtful, pairs)
 
-    def _out_of_place(self, boxes: Floats) -> set[tuple[int, int]]:
-        """Return the pairs (track row, detection) that cannot be, of tracks that are not believed yet.
+    def _predicted(self) -> Floats:
+        return np.array([life.motion.xyxy for life in self._lives])
+
+    def _weighed(self, weights: Weights, boxes: Floats) -> Weights:
+        """Return how much speaks for pairs (track row, detection) when what is known of the tracks counts, too.
 
         Where the belt's motion is known, a parcel is found again where the belt took it. False boxes are not, and two
-        of them must not make a track; nor must one take over the next parcel.
+        of them must not make a track; nor must one take over the next parcel. So of a track that is not believed yet
+        other pairs cannot be.
         """
-        rows = [row for row, life in enumerate(self._lives) if not life.believed]
-        if not self._belt_known or not rows:
-            return set()
-        seen, motion = np.array([self._lives[row].xyxy for row in rows]), self._motion.rows(rows)
-        slack_px = moving.slack_px(motion, (seen[:, :2] + seen[:, 2:]) / 2.0)
-        astray = np.nonzero(~carried(motion.xyxy, boxes, slack_px=slack_px))
-        return {(rows[i], box) for i, box in zip(*(axis.tolist() for axis in astray), strict=True)}
+        weighed = {}
+        for (row, i), speaks in weights.items():
+            life = self._lives[row]
+            if life.believed:
+                weighed[row, i] = speaks
+            elif not self._belt_known or carried(
+                life.motion.xyxy, _box(boxes[i]), slack_px=moving.slack_px(life.motion, life.xyxy)
+            ):
+                weighed[row, i] = TENTATIVE_WEIGHT * speaks
+        return weighed
 
-    def _reached(self, iou: Floats, boxes: Floats, candidates: list[int], taken: Pairs) -> Pairs:
+    def _reached(self, predicted: Floats, iou: Floats, boxes: Floats, candidates: list[int], taken: Pairs) -> Pairs:
         """Return new pairs as `_chosen` does, where a track may also take a box that lies near it.
 
         Not one that repeats a box already taken, as for a label on a parcel: it says nothing of where others are.
 
         Args:
+            predicted: Where all tracks are (m, 4).
             iou: Overlaps (m, n) of all tracks and detections.
             boxes: All detections (n, 4).
             candidates: The detections this stage is about.
@@ -200,34 +207,17 @@ class Tracker:
             free = [i for i, repeats in zip(free, twin, strict=True) if not repeats]
         if not rows or not free:
             return []
+        left = [self._lives[row] for row in rows]
         weight = by_reach(
-            self._motion.xyxy[rows],
+            predicted[rows],
             boxes[free],
             iou=iou[rows][:, free],
             min_iou=self._section.min_iou,
-            reach_px=moving.reach_px(self._motion, self._newborn())[rows],
+            reach_px=np.array([moving.reach_px(life.motion, newborn=life.hits == 1) for life in left]),
             partial=self._belt_known,
         )
         near = {(rows[m], free[n]): speaks for (m, n), speaks in weights_of(weight).items()}
-        return self._chosen(near, free, taken)
-
-    def _chosen(self, weights: Weights, candidates: list[int], taken: Pairs) -> Pairs:
-        """Return the best new pairs (track row, detection).
-
-        Args:
-            weights: How much speaks for each pair.
-            candidates: The detections this stage is about.
-            taken: Pairs of earlier stages; who is in one is not free.
-        """
-        taken_rows, taken_boxes = {row for row, _ in taken}, {i for _, i in taken}
-        free = {i for i in candidates if i not in taken_boxes}
-        return assign(
-            {
-                (row, i): speaks if self._lives[row].believed else TENTATIVE_WEIGHT * speaks
-                for (row, i), speaks in weights.items()
-                if i in free and row not in taken_rows and (row, i) not in self._astray
-            }
-        )
+        return _chosen(self._weighed(near, boxes), free, taken)
 
     def _see(self, detections: Detections, boxes: Floats, pairs: Pairs) -> None:
         """Correct the tracks that were matched, and count a miss for the others."""
@@ -235,19 +225,16 @@ class Tracker:
             life.missed += 1
         if not pairs:
             return
-        rows, chosen = (list(side) for side in zip(*pairs, strict=True))
-        self._motion = moving.correct(
-            self._motion, boxes[chosen], self._newborn(), belt_known=self._belt_known, rows=rows
-        )
         measured = boxes.tolist()
         confidence, class_id = detections.confidence.tolist(), detections.class_id.tolist()
         for row, i in pairs:
-            life = self._lives[row]
+            life, xyxy = self._lives[row], _box(measured[i])
+            life.motion = moving.correct(life.motion, xyxy, first=life.hits == 1, belt_known=self._belt_known)
             life.hits += 1
             life.missed = 0
             life.waited_ns = 0
             life.last_seen_ns = detections.captured_ns
-            life.xyxy = tuple(measured[i])
+            life.xyxy = xyxy
             life.confidence = confidence[i]
             life.class_id = class_id[i]
             life.evidence += 1.0 if confidence[i] >= self.high_confidence else UNSURE
@@ -269,6 +256,7 @@ class Tracker:
             self._lives.append(
                 _Life(
                     track_id=self._next_id,
+                    motion=moving.at_rest(_box(boxes[i]), belt_known=self._belt_known),
                     first_seen_ns=detections.captured_ns,
                     last_seen_ns=detections.captured_ns,
                     in_view_at_start=in_view,
@@ -279,7 +267,6 @@ class Tracker:
                 )
             )
             self._next_id += 1
-        self._motion = self._motion.joined(moving.at_rest(boxes[born], belt_known=self._belt_known))
 
     def _finish(self, now_ns: int) -> tuple[Track, ...]:
         """Settle every track's state, report all, and forget those that ended.
@@ -287,14 +274,13 @@ class Tracker:
         One missed look never ends a track, however long ago the last one was: after a gap in the video, or at a very
         low frame rate, there was no earlier chance to see it.
         """
-        boxes, velocities = self._motion.xyxy.tolist(), self._motion.velocity.tolist()
         tracks, kept = [], []
-        for row, life in enumerate(self._lives):
+        for life in self._lives:
             limit_s = self._section.lost_s if life.believed else self._section.tentative_s
             if life.missed >= 2 and now_ns - life.last_seen_ns - life.waited_ns > limit_s * 1e9:
                 life.state = TrackState.ENDED
             else:
-                kept.append(row)
+                kept.append(life)
                 if life.missed and life.believed:
                     life.state = TrackState.LOST
             tracks.append(
@@ -302,8 +288,8 @@ class Tracker:
                     track_id=life.track_id,
                     state=life.state,
                     captured_ns=now_ns,
-                    xyxy=tuple(boxes[row]),
-                    velocity_px_s=tuple(velocities[row]),
+                    xyxy=life.motion.xyxy,
+                    velocity_px_s=life.motion.velocity,
                     measured=life.missed == 0,
                     confidence=life.confidence,
                     class_id=life.class_id,
@@ -314,10 +300,21 @@ class Tracker:
                     seen_xyxy=life.xyxy,
                 )
             )
-        if len(kept) < len(self._lives):
-            self._lives = [self._lives[row] for row in kept]
-            self._motion = self._motion.rows(kept)
+        self._lives = kept
         return tuple(tracks)
+
+
+def _chosen(weights: Weights, candidates: list[int], taken: Pairs) -> Pairs:
+    """Return the best new pairs (track row, detection).
+
+    Args:
+        weights: How much speaks for each pair.
+        candidates: The detections this stage is about.
+        taken: Pairs of earlier stages; who is in one is not free.
+    """
+    taken_rows, taken_boxes = {row for row, _ in taken}, {i for _, i in taken}
+    free = {i for i in candidates if i not in taken_boxes}
+    return assign({(row, i): speaks for (row, i), speaks in weights.items() if i in free and row not in taken_rows})
 
 
 def _twins(known: Floats, boxes: Floats) -> NDArray[np.bool_]:

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_sorter.track.associate import REACH_WEIGHT, assign, by_overlap, by_reach, ious, misfit, overlaps, weights_of
+from edge_sorter.track.associate import (
+    REACH_WEIGHT,
+    assign,
+    by_overlap,
+    by_reach,
+    carried,
+    ious,
+    misfit,
+    overlaps,
+    weights_of,
+)
+from edge_sorter.types import Box
 
 
 def boxes(*rows: tuple[float, float, float, float]) -> np.ndarray:
@@ -80,6 +91,21 @@ def test_overlaps() -> None:
 def test_misfit(measured: tuple[float, ...], partial: bool, expected: tuple[float, float]) -> None:
     found = misfit(boxes((100, 0, 200, 50)), boxes(measured), partial=partial)  # type: ignore[arg-type]
     assert found[0, 0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("measured", "there"),
+    [
+        ((104, 4, 196, 56), True),  # all edges within the slack
+        ((104, 0, 150, 50), True),  # cut in two: three of four edges
+        ((120, 0, 150, 50), True),  # two edges, but inside
+        ((80, 0, 220, 50), True),  # around it: it lies askew and has entered now
+        ((150, 20, 250, 70), False),  # overlaps, but no edge is there
+        ((130, 0, 230, 50), False),  # two edges
+    ],
+)
+def test_where_the_belt_carried_a_box(measured: Box, there: bool) -> None:
+    assert carried((100, 0, 200, 50), measured, slack_px=(10.0, 6.0)) is there
 
 
 def test_any_overlap_counts_for_more_than_any_distance() -> None:

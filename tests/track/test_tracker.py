@@ -281,4 +281,3 @@ def test_nothing_is_kept_of_tracks_that_ended() -> None:
     for i in range(3000):
         follow.update(seen(i * 0.04, box(37.0 * i % 1000, 131.0 * i % 700)))
     assert len(follow._lives) < 20
-    assert len(follow._motion.centre) == len(follow._lives)
