@@ -182,6 +182,9 @@ def _truth_table(truth: dict[str, Any]) -> Table:
     if truth["shared"]:
         table.add_row("", "", "of them by one decision for a group", str(truth["shared"]))
     table.add_row("without decision", str(truth["missed"]), "decision without parcel", str(truth["extra"]))
+    for thing in truth.get("foreign", ()):
+        decided = f"taken for a {thing['saw']}: {thing['got']} ({thing['reason']})" if thing["got"] else "no decision"
+        table.add_row("foreign object", thing["kind"], "", decided)
     if truth["lanes_judged"]:
         low, high = truth["lane_right_95"]
         share = f"{truth['lane_right']} of {truth['lanes_judged']}  (95 % interval {low:.1%} to {high:.1%})"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,16 +44,30 @@ class TrueParcel:
 
 
 @dataclass(frozen=True)
+class TrueForeign:
+    """Something that really crossed the line and is no parcel: nobody wants a decision of it."""
+
+    foreign_id: int
+    kind: str
+    cross_s: float
+
+
+@dataclass(frozen=True)
 class Truth:
     """What really crossed; `parcels` is None when only their number is known."""
 
     count: int
     parcels: tuple[TrueParcel, ...] | None = None
+    foreign: tuple[TrueForeign, ...] = ()
 
 
 @dataclass
 class Verdict:
-    """Decisions held against the truth; `shared` parcels are among the decided, by the one decision for their group."""
+    """Decisions held against the truth.
+
+    `shared` parcels are among the decided, by the one decision for their group. `extra` decisions belong to nothing;
+    those that foreign objects got are not among them, but in `foreign`: a row for each that crossed the line.
+    """
 
     parcels: int
     decided: int
@@ -65,6 +79,7 @@ class Verdict:
     wrong: list[dict[str, Any]] = field(default_factory=list)
     crossing_error_ms: list[float] = field(default_factory=list)
     size_error_mm: list[tuple[float, float]] = field(default_factory=list)
+    foreign: list[dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values; the share of right lanes comes with its 95 % Wilson interval."""
@@ -83,6 +98,7 @@ class Verdict:
             "crossing_error_ms_median": round(errors[len(errors) // 2], 1) if errors else None,
             "crossing_error_ms_max": round(errors[-1], 1) if errors else None,
             "size_error_mm_median": [round(side[len(side) // 2], 1) for side in sides] or None,
+            **({"foreign": self.foreign} if self.foreign else {}),
         }
 
 
@@ -101,7 +117,9 @@ def load_truth(path: Path) -> Truth:
     try:
         if data.get("schema") == "edge_sorter.truth/1":
             crossing = tuple(_true_parcel(row) for row in data["parcels"] if row["crosses"])
-            return Truth(len(crossing), crossing)
+            others = [row for row in data.get("foreign", ()) if row["crosses"]]
+            foreign = tuple(TrueForeign(int(row["id"]), str(row["kind"]), float(row["cross_s"])) for row in others)
+            return Truth(len(crossing), crossing, foreign)
         fps = float(data["fps"]) if "fps" in data else None
         frames = data.get("crossing_frames")
         if frames and fps:
@@ -123,7 +141,7 @@ def _true_parcel(row: dict[str, Any]) -> TrueParcel:
 
 
 def judge(truth: Truth, decisions: list[SortDecision], *, lane_of: LaneOf | None = None) -> Verdict:
-    """Match decisions to true parcels by the time of crossing, nearest pairs first, and count what is left over.
+    """Match decisions to what really crossed by the time of crossing, nearest pairs first, and count what is left over.
 
     Parcels of a group that have no decision of their own share the one that says it is for their group.
     """
@@ -131,18 +149,12 @@ def judge(truth: Truth, decisions: list[SortDecision], *, lane_of: LaneOf | None
     if truth.parcels is None:
         found = min(truth.count, len(decisions))
         return Verdict(truth.count, found, truth.count - found, len(decisions) - found)
-    pairs = sorted(
-        (abs(d.crossed_ns / 1e9 - p.cross_s), i, j)
-        for i, p in enumerate(truth.parcels)
-        for j, d in enumerate(decisions)
-        if abs(d.crossed_ns / 1e9 - p.cross_s) <= MATCH_WITHIN_S
-    )
-    parcel_of: dict[int, int] = {}
-    for _, i, j in pairs:
-        if j not in parcel_of and i not in parcel_of.values():
-            parcel_of[j] = i
+    thing_of = _nearest([*truth.parcels, *truth.foreign], decisions)
+    parcel_of = {j: i for j, i in thing_of.items() if i < len(truth.parcels)}
     matched = len(parcel_of)
-    verdict = Verdict(len(truth.parcels), matched, len(truth.parcels) - matched, len(decisions) - matched)
+    verdict = Verdict(len(truth.parcels), matched, len(truth.parcels) - matched, len(decisions) - len(thing_of))
+    of_foreign = {i - len(truth.parcels): decisions[j] for j, i in thing_of.items() if j not in parcel_of}
+    verdict.foreign = [_foreign_row(thing, of_foreign.get(i)) for i, thing in enumerate(truth.foreign)]
     own = {truth.parcels[i].parcel_id: decisions[j] for j, i in sorted(parcel_of.items())}
     for parcel in truth.parcels:
         decision = own.get(parcel.parcel_id)
@@ -160,6 +172,31 @@ def judge(truth: Truth, decisions: list[SortDecision], *, lane_of: LaneOf | None
     verdict.decided += verdict.shared
     verdict.missed -= verdict.shared
     return verdict
+
+
+def _nearest(things: Sequence[TrueParcel | TrueForeign], decisions: Sequence[SortDecision]) -> dict[int, int]:
+    """Which decision belongs to which thing, by index: the nearest pairs in time first, each at most once."""
+    pairs = sorted(
+        (abs(d.crossed_ns / 1e9 - thing.cross_s), i, j)
+        for i, thing in enumerate(things)
+        for j, d in enumerate(decisions)
+        if abs(d.crossed_ns / 1e9 - thing.cross_s) <= MATCH_WITHIN_S
+    )
+    thing_of: dict[int, int] = {}
+    for _, i, j in pairs:
+        if j not in thing_of and i not in thing_of.values():
+            thing_of[j] = i
+    return thing_of
+
+
+def _foreign_row(thing: TrueForeign, decision: SortDecision | None) -> dict[str, Any]:
+    return {
+        "foreign": thing.foreign_id,
+        "kind": thing.kind,
+        "got": None if decision is None else decision.lane,
+        "reason": None if decision is None else decision.reason.value,
+        "saw": None if decision is None else decision.class_name,
+    }
 
 
 def _judge_lane(verdict: Verdict, parcel: TrueParcel, decision: SortDecision, lane_of: LaneOf | None) -> None:

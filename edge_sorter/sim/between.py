@@ -10,6 +10,7 @@ Contract: `Between.frame` gives linear light; it depends on its keys alone, and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sorter.sim.camera import PinholeCamera
+from edge_sorter.sim.going import FloatArray, Going, Rows, Way
 
 FloatImage = NDArray[np.float32]
-Rows = NDArray[np.float64] | None
+NOBODY: Mapping[int, Way] = {}
 BELT = 10_000
 """Object number of the belt; parcels have theirs from 1, what stands still has 0."""
 PAD_PX = 16
@@ -85,7 +87,7 @@ class Between:
         self._shade = lru_cache(maxsize=3)(self._shade_of)
 
     def frame(
-        self, travel_mm: float, keys: tuple[Key, Key], *, row_mm: NDArray[np.float64] | None = None
+        self, travel_mm: float, keys: tuple[Key, Key], *, row_mm: Rows = None, own_mm: Mapping[int, Way] = NOBODY
     ) -> tuple[FloatImage, NDArray[np.int32]]:
         """Return the light of a frame, shape (h, w, 3), and the object number of each of its pixels.
 
@@ -94,6 +96,8 @@ class Between:
             keys: the keys before and after, in order; both the same where the frame is a key.
             row_mm: how much further (less, if negative) the belt was when each row was read, shape (h,); not the same
                 for all. None: all rows were read at once.
+            own_mm: of what does not go with the belt, by object number, where it is when the first and the last row
+                are read: as ways from its place in the keys, shape (2, 3). Both are pictures of this very moment then.
         """
         span = keys[1].travel_mm - keys[0].travel_mm
         late = (travel_mm - keys[0].travel_mm) / span if span > 0 else 0.0
@@ -102,10 +106,11 @@ class Between:
         seen = np.where(self._on_belt, BELT, 0).astype(np.int32)
         numbers = sorted(
             {int(n) for key, _ in weights for n in np.unique(key.seen) if 0 < n < BELT},
-            key=lambda number: -max(self._distance_mm(key, number) for key, _ in weights),
+            key=lambda number: (number in own_mm, -max(self._distance_mm(key, number) for key, _ in weights)),
         )
         for number in numbers:
-            colour, cover = self._parcel(number, travel_mm, weights, row_mm)
+            going = Going(travel_mm, row_mm, own_mm.get(number), tuple(own_mm))
+            colour, cover = self._parcel(number, weights, going)
             light = light * (1.0 - cover[..., None]) + colour * cover[..., None]
             seen[cover > 0.5] = number
         return np.asarray(light, np.float32), seen
@@ -187,13 +192,13 @@ class Between:
         return np.asarray(cv2.getPerspectiveTransform(_centres(corners), _centres(moved)), float)
 
     def _parcel(
-        self, number: int, travel_mm: float, weights: list[tuple[Key, float]], row_mm: Rows
+        self, number: int, weights: list[tuple[Key, float]], going: Going
     ) -> tuple[FloatImage, NDArray[np.float32]]:
         """A parcel's colour and how much of each pixel it covers."""
         colour = np.zeros((*self._on_belt.shape, 3), np.float32)
         cover, shares, valid_shares = (np.zeros(self._on_belt.shape, np.float32) for _ in range(3))
         for key, weight in weights:
-            warped = self._warped(key, number, travel_mm - key.travel_mm, row_mm)
+            warped = self._warped(key, number, going)
             if warped is None:
                 continue
             area, part, alpha, valid = warped
@@ -205,10 +210,10 @@ class Between:
         return colour, cover
 
     def _warped(
-        self, key: Key, number: int, shift_mm: float, row_mm: Rows
+        self, key: Key, number: int, going: Going
     ) -> tuple[tuple[slice, slice], FloatImage, FloatImage, FloatImage] | None:
         """A key's parcel after the belt moved on: target area, colour, cover, and where the key knows."""
-        mask = key.seen == number
+        mask, light = key.seen == number, key.light
         if int(mask.sum()) < 12:
             return None
         height, width = mask.shape
@@ -216,9 +221,7 @@ class Between:
         y0, y1 = max(0, y - PAD_PX), min(height, y + h + PAD_PX)
         x0, x1 = max(0, x - PAD_PX), min(width, x + w + PAD_PX)
         inside = mask[y0:y1, x0:x1]
-        # Rows that are read one after the other lie between the first way and the last.
-        least, most = (0.0, 0.0) if row_mm is None else (float(row_mm.min()), float(row_mm.max()))
-        ways = [shift_mm] if row_mm is None else [shift_mm + least, shift_mm + most]
+        ways, late_rows = going.ways_mm(key.travel_mm, height)
         flows = [self._flow(key.place_mm[y0:y1, x0:x1], inside, way_mm) for way_mm in ways]
         means = np.array([flow[inside].mean(axis=0) for flow in flows])
         top, bottom = np.clip([y0 + means[:, 1].min() - PAD_PX, y1 + means[:, 1].max() + PAD_PX], 0, height).astype(int)
@@ -227,11 +230,9 @@ class Between:
             return None
         target = np.stack(np.meshgrid(np.arange(left, right), np.arange(top, bottom)), axis=-1).astype(np.float32)
         source = target - means.mean(axis=0).astype(np.float32)
-        late = (
-            None
-            if row_mm is None
-            else ((row_mm[top:bottom] - least) / (most - least)).astype(np.float32)[:, None, None]
-        )
+        late = None if late_rows is None else late_rows[top:bottom, None, None]
+        if late is not None and going.hands:
+            mask, light = _behind_hands(key, mask, going.hands)
         for _ in range(4):  # where does the pixel come from that the flow carries here? A contraction: four rounds do
             local = source - np.array([x0, y0], np.float32)
             carried, *last = (
@@ -242,17 +243,24 @@ class Between:
                 carried = carried + (last[0] - carried) * late
             source = target - carried
         maps = source[..., 0], source[..., 1]
-        part = cv2.remap(key.light, *maps, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        part = cv2.remap(light, *maps, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         alpha = cv2.remap(mask.astype(np.float32), *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         valid = ((maps[0] >= 0) & (maps[0] <= width - 1)).astype(np.float32)
         return (slice(top, bottom), slice(left, right)), np.maximum(part, 0.0), alpha, valid
 
-    def _flow(self, place_mm: FloatImage, inside: NDArray[np.bool_], shift_mm: float) -> FloatImage:
+    def _flow(self, place_mm: FloatImage, inside: NDArray[np.bool_], way_mm: FloatArray) -> FloatImage:
         """How far each pixel of a parcel goes in the picture; beyond its outline as its nearest pixel does."""
         points = place_mm.reshape(-1, 3).astype(float)
-        way = self._camera.project(points + np.array([shift_mm, 0.0, 0.0])) - self._camera.project(points)
+        way = self._camera.project(points + way_mm) - self._camera.project(points)
         flow = np.nan_to_num(way.reshape(*inside.shape, 2)).astype(np.float32)
         return cv2.blur(_filled(flow, inside), (3, 3))
+
+
+def _behind_hands(key: Key, mask: NDArray[np.bool_], hands: tuple[int, ...]) -> tuple[NDArray[np.bool_], FloatImage]:
+    """A parcel and its light, both continued a little behind a hand, which goes another way while rows are read."""
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((PAD_PX + 1, PAD_PX + 1), np.uint8)) > 0
+    hidden = near & np.isin(key.seen, hands)
+    return mask | hidden, np.where(hidden[..., None], _filled(key.light, mask), key.light)
 
 
 def _centres(corners: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -120,7 +120,7 @@ def develop(
         maps = bend_map(picture.shape[:2], film.bend)
         picture = cv2.remap(picture, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     if film.blur_px > 1:
-        picture = _smeared(picture, film, moving)
+        picture = smeared(picture, film.blur_px, film.blur_rad, moving)
     if lamps is not None:
         picture = picture * lamps[:, None, None].astype(np.float32)
     if dirt is not None:
@@ -144,9 +144,9 @@ def develop(
     return np.ascontiguousarray(shot)
 
 
-def _smeared(picture: FloatImage, film: Film, moving: NDArray[np.bool_] | None) -> FloatImage:
-    """The picture, its moving pixels smeared along their way."""
-    streak = _streak(film.blur_px, film.blur_rad)
+def smeared(picture: FloatImage, length_px: float, angle_rad: float, moving: NDArray[np.bool_] | None) -> FloatImage:
+    """The picture, its moving pixels (all of them if None) smeared along their way."""
+    streak = _streak(length_px, angle_rad)
     smeared = cv2.filter2D(picture, -1, streak, borderType=cv2.BORDER_REPLICATE)
     if moving is None:
         return np.asarray(smeared, np.float32)

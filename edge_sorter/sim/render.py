@@ -101,7 +101,7 @@ def clip(
     """Trace key pictures along the belt's travel, compose the frames from them (only missing ones), encode the clip."""
     loaded = scenarios.load(scenario)
     _need_blender()
-    from edge_sorter.sim.compose import key_path, key_travels_mm, plate_path
+    from edge_sorter.sim.compose import hand_frames, hand_path, key_path, key_travels_mm, plate_path
     from edge_sorter.sim.encode import encode, frame_path
 
     out.mkdir(parents=True, exist_ok=True)
@@ -117,6 +117,8 @@ def clip(
 
         work("empty line", partial(_plate, scenario, out, samples), [0], lambda _: plate_path(out))
         work("key pictures", partial(_one_key, scenario, out, samples), keys, partial(key_path, out))
+        if with_hand := hand_frames(loaded):
+            work("pictures with a hand", partial(_one_hand, scenario, out, samples), with_hand, partial(hand_path, out))
         work("frames", partial(_one_frame, scenario, out), range(loaded.video.frames), partial(frame_path, out))
     target = out / f"{loaded.name}.mp4"
     encode(loaded, out, target, crf=crf)
@@ -133,6 +135,12 @@ def _one_key(scenario: Path, out: Path, samples: int, number: int) -> None:
     from edge_sorter.sim.clip import clip_of
 
     clip_of(scenario, samples).save_key(number, out)
+
+
+def _one_hand(scenario: Path, out: Path, samples: int, frame: int) -> None:
+    from edge_sorter.sim.clip import clip_of
+
+    clip_of(scenario, samples).save_hand(frame, out)
 
 
 def _one_frame(scenario: Path, out: Path, frame: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from math import cos, radians, sin, tan
+from math import radians, tan
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_sorter.errors import ConfigError
+from edge_sorter.sim import footprint, foreign, hands, video_spec
 from edge_sorter.sim import profile as profiles
-from edge_sorter.sim import video_spec
 from edge_sorter.sim.camera import PinholeCamera
+from edge_sorter.sim.foreign import ForeignSpec, PlacedForeign
+from edge_sorter.sim.hands import HandSpec, PlacedHand
 from edge_sorter.sim.profile import SpeedProfile
 from edge_sorter.sim.video_spec import VideoSpec
 from edge_sorter.sim.weight import weight_kg
@@ -108,6 +110,8 @@ class Scenario(_Section):
     camera: CameraSpec
     belt: BeltSpec
     parcels: tuple[ParcelSpec, ...]
+    foreign: tuple[ForeignSpec, ...] = ()
+    hands: tuple[HandSpec, ...] = ()
 
     def pinhole(self) -> PinholeCamera:
         """The camera that truth and renderer share."""
@@ -133,12 +137,9 @@ class PlacedParcel:
 
     def footprint_mm(self) -> NDArray[np.float64]:
         """Corners of the footprint before the belt moved, shape (4, 2), belt millimetres."""
-        half = np.array([self.spec.length_mm, self.spec.width_mm]) / 2
-        corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
-        angle = radians(self.spec.skew_deg)
-        turn = np.array([[cos(angle), sin(angle)], [-sin(angle), cos(angle)]])
-        placed: NDArray[np.float64] = corners @ turn + [self.start_mm, self.spec.lateral_mm]
-        return placed
+        spec = self.spec
+        size = (spec.length_mm, spec.width_mm)
+        return footprint.corners_mm(size, skew_deg=spec.skew_deg, at_mm=(self.start_mm, spec.lateral_mm))
 
 
 def load(path: Path) -> Scenario:
@@ -196,6 +197,21 @@ def expand(scenario: Scenario) -> tuple[PlacedParcel, ...]:
     return tuple(placed)
 
 
+def expand_foreign(scenario: Scenario) -> tuple[PlacedForeign, ...]:
+    """Place every foreign object; their numbers go on after the parcels'."""
+    belt, first_id = scenario.belt, len(scenario.parcels) + 1
+    return foreign.place(
+        scenario.foreign, first_id=first_id, line_mm=belt.decision_line_mm, motion=belt.motion, seed=scenario.seed
+    )
+
+
+def expand_hands(scenario: Scenario) -> tuple[PlacedHand, ...]:
+    """Put every hand beside the belt; their numbers go on after the foreign objects'."""
+    first_id = len(scenario.parcels) + len(scenario.foreign) + 1
+    width_mm, camera = scenario.belt.width_mm, scenario.pinhole()
+    return hands.place(scenario.hands, first_id=first_id, width_mm=width_mm, camera=camera, seed=scenario.seed)
+
+
 def groups(placed: tuple[PlacedParcel, ...]) -> dict[int, tuple[str, tuple[int, ...]]]:
     """Which parcels no photo-eye can part: parcel id to SIDE_BY_SIDE or DOUBLE and all ids of its group.
 
@@ -224,8 +240,7 @@ def _ends_mm(parcel: PlacedParcel) -> tuple[float, float]:
 
 def _reach_mm(spec: ParcelSpec) -> float:
     """Half of a parcel's extent along the belt."""
-    angle = radians(spec.skew_deg)
-    return (abs(cos(angle)) * spec.length_mm + abs(sin(angle)) * spec.width_mm) / 2
+    return footprint.reach_mm((spec.length_mm, spec.width_mm), spec.skew_deg)
 
 
 def _made_up_code(seed: int, number: int) -> str:
@@ -263,6 +278,8 @@ def _placement_problems(scenario: Scenario) -> list[str]:
             problems.append("parcels[0]: beside_mm needs a parcel before it")
         if not spec.labelled and spec.label_code is not None:
             problems.append(f"parcels[{index}]: has a label_code but labelled is false")
+    problems += foreign.key_problems(scenario.foreign)
+    problems += hands.key_problems(scenario.hands, duration_s=scenario.video.duration_s)
     if problems:
         return problems
     placed = expand(scenario)
@@ -277,19 +294,18 @@ def _placement_problems(scenario: Scenario) -> list[str]:
     problems.extend(f"label_code {code} is used twice" for code in sorted({c for c in codes if codes.count(c) > 1}))
     ordered = sorted(placed, key=lambda parcel: -parcel.start_mm)
     for ahead, behind in combinations(ordered, 2):
-        if _overlap(ahead.footprint_mm(), behind.footprint_mm()):
+        if footprint.overlap(ahead.footprint_mm(), behind.footprint_mm()):
             problems.append(
                 f"parcels[{behind.id - 1}] overlaps parcels[{ahead.id - 1}]; enlarge gap_mm or move start_mm"
             )
-    return problems
+    return problems or _others_problems(scenario, placed)
 
 
-def _overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
-    """Whether two convex footprints share area (separating axis theorem)."""
-    for corners in (first, second):
-        for edge in np.roll(corners, -1, axis=0) - corners:
-            normal = np.array([-edge[1], edge[0]])
-            one, two = first @ normal, second @ normal
-            if one.max() <= two.min() or two.max() <= one.min():
-                return False
-    return True
+def _others_problems(scenario: Scenario, parcels: tuple[PlacedParcel, ...]) -> list[str]:
+    """What is wrong with foreign objects and hands where the parcels are right."""
+    things, width_mm = expand_foreign(scenario), scenario.belt.width_mm
+    problems = foreign.place_problems(things, [parcel.footprint_mm() for parcel in parcels], width_mm=width_mm)
+    lying = [(f"parcels[{p.id - 1}]", p.footprint_mm(), p.spec.height_mm) for p in parcels]
+    lying += [(f"foreign[{i}]", t.footprint_mm(), t.spec.size_mm[2]) for i, t in enumerate(things)]
+    travel_mm = scenario.belt.motion.travel_mm
+    return problems + hands.place_problems(expand_hands(scenario), lying, travel_mm, width_mm=width_mm)

@@ -17,6 +17,9 @@ from edge_sorter.sim.video_spec import VideoSpec
 FloatArray = NDArray[np.float64]
 KNOTS = 17
 """Travel within a readout is taken straight between so many times: with 10 m/s^2 and 40 ms, 0.01 mm off at most."""
+ROLLING_ROUNDS = 4
+"""A point's row tells how far it is, and that its row. A belt that crosses a tenth of the picture's height within a
+readout brings both ten times nearer each round; where it runs along the rows the first round is exact."""
 
 
 def delay_s(video: VideoSpec, y_px: FloatArray) -> FloatArray:

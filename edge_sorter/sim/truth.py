@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sorter.sim import shutter
+from edge_sorter.sim import truth_others
 from edge_sorter.sim.parcels import mesh_of
 from edge_sorter.sim.profile import encoder_rows
 from edge_sorter.sim.scenario import KINDS, PlacedParcel, Scenario, expand, groups
+from edge_sorter.sim.truth_boxes import Box, box_of
 
 SCHEMA = "edge_sorter.truth/1"
-ROLLING_ROUNDS = 4
-"""A point's row tells how far it is, and that its row. A belt that crosses a tenth of the picture's height within a
-readout brings both ten times nearer each round; where it runs along the rows the first round is exact."""
 FloatArray = NDArray[np.float64]
 
 
@@ -65,6 +63,7 @@ def truth(scenario: Scenario) -> dict[str, Any]:
         "decision_line_mm": belt.decision_line_mm,
         "parcels": [_parcel_truth(scenario, parcel, together) for parcel in placed],
         "boxes_mot": "truth_mot.txt",
+        **truth_others.rows(scenario),
     }
 
 
@@ -114,30 +113,9 @@ def placed_vertices_mm(parcel: PlacedParcel) -> FloatArray:
 
 def box_at(
     scenario: Scenario, parcel: PlacedParcel, time_s: float, vertices_mm: FloatArray | None = None
-) -> tuple[float, float, float, float, float] | None:
+) -> Box | None:
     """The parcel's box (x, y, width, height) clipped to the picture and the share of it inside, or None if outside."""
-    vertices = placed_vertices_mm(parcel) if vertices_mm is None else vertices_mm
-    moved = vertices + np.array([scenario.belt.motion.travel_mm(time_s), 0.0, 0.0])
-    pixels = scenario.pinhole().project(moved)
-    if scenario.video.shutter == "rolling":
-        pixels = _rolled(scenario, moved, pixels, time_s)
-    low, high = pixels.min(axis=0), pixels.max(axis=0)
-    clipped_low = np.clip(low, 0, [scenario.video.width_px, scenario.video.height_px])
-    clipped_high = np.clip(high, 0, [scenario.video.width_px, scenario.video.height_px])
-    size = clipped_high - clipped_low
-    if np.any(size < 1.0):
-        return None
-    share = float(np.prod(size) / np.prod(high - low))
-    return float(clipped_low[0]), float(clipped_low[1]), float(size[0]), float(size[1]), share
-
-
-def _rolled(scenario: Scenario, vertices_mm: FloatArray, pixels: FloatArray, time_s: float) -> FloatArray:
-    """Where points are seen row by row: each by the row it falls into, which is read while the belt moves on."""
-    camera, motion = scenario.pinhole(), scenario.belt.motion
-    for _ in range(ROLLING_ROUNDS):
-        further = shutter.further_mm(scenario.video, motion, time_s, pixels[:, 1])
-        pixels = camera.project(vertices_mm + further[:, None] * np.array([1.0, 0.0, 0.0]))
-    return pixels
+    return box_of(scenario, placed_vertices_mm(parcel) if vertices_mm is None else vertices_mm, time_s)
 
 
 def mot_lines(scenario: Scenario) -> list[str]:
@@ -187,11 +165,16 @@ def encoder_csv(scenario: Scenario) -> str | None:
 def write(scenario: Scenario, out_dir: Path, calibration_path: Path | None = None) -> None:
     """Write truth.json, truth_mot.txt, the encoder's record if there is one, and, if wanted, the calibration file.
 
-    Each appears whole or not at all.
+    Boxes of foreign objects and hands, if there are any, have a file of their own: nobody takes them for parcels.
+    Each file appears whole or not at all.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     _replace(out_dir / "truth.json", json.dumps(truth(scenario), indent=1) + "\n")
     _replace(out_dir / "truth_mot.txt", "\n".join(mot_lines(scenario)) + "\n")
+    if scenario.foreign or scenario.hands:
+        _replace(out_dir / truth_others.MOT_FILE, "\n".join(truth_others.mot_lines(scenario)) + "\n")
+    else:
+        (out_dir / truth_others.MOT_FILE).unlink(missing_ok=True)  # of the same scenario when it had some
     encoder = encoder_csv(scenario)
     if encoder is not None:
         _replace(out_dir / f"{scenario.name}.encoder.csv", encoder)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_sorter.errors import ConfigError
-from edge_sorter.replay.truth import TrueParcel, Truth, judge, lane_by_plan, load_truth, wilson
+from edge_sorter.replay.truth import TrueForeign, TrueParcel, Truth, judge, lane_by_plan, load_truth, wilson
 from edge_sorter.sort import check_plan, load_plan
 from edge_sorter.types import Action, BeltPosition, Reason, SortDecision
 
@@ -88,6 +88,31 @@ def pair_at(first: float, second: float) -> Truth:
 def test_a_group_may_share_a_decision(decisions: list[SortDecision], expected: tuple[int, ...]) -> None:
     verdict = judge(pair_at(1.0, 1.2), decisions, lane_of=lambda parcel: "HOSP")
     assert (verdict.decided, verdict.shared, verdict.missed, verdict.extra, verdict.lane_right) == expected
+
+
+@pytest.mark.parametrize(
+    ("decisions", "expected", "got"),
+    [
+        ([1.0, 2.0], (2, 0, 0), [None]),  # let pass, as it should be
+        ([1.0, 1.4, 2.0], (2, 0, 0), ["L01"]),  # taken for a parcel: its own row, not one too many
+        ([1.1, 1.4], (1, 1, 0), ["L01"]),  # its decision does not stand for the parcel that got none
+        ([1.0, 1.4, 1.5, 2.0], (2, 0, 1), ["L01"]),  # two for one thing
+    ],
+)
+def test_a_foreign_object_has_a_row_of_its_own(
+    decisions: list[float], expected: tuple[int, int, int], got: list[str | None]
+) -> None:
+    truth = Truth(2, (TrueParcel(1, 1.0), TrueParcel(2, 2.0)), (TrueForeign(3, "bottle", 1.4),))
+    verdict = judge(truth, [decided_at(second) for second in decisions])
+    assert (verdict.decided, verdict.missed, verdict.extra) == expected
+    assert [row["got"] for row in verdict.as_dict()["foreign"]] == got
+    assert "foreign" not in judge(truth_at(1), []).as_dict()
+
+
+def test_foreign_objects_are_read_from_the_truth_beside_a_clip(tmp_path: Path) -> None:
+    things = [{"id": 8 + n, "kind": "paper", "crosses": n < 1, "cross_s": 2.5 if n < 1 else None} for n in range(2)]
+    (tmp_path / "t.json").write_text(json.dumps({"schema": "edge_sorter.truth/1", "parcels": [], "foreign": things}))
+    assert load_truth(tmp_path / "t.json").foreign == (TrueForeign(8, "paper", 2.5),)
 
 
 def test_a_group_belongs_into_the_exception_lane_where_the_line_says_so(root: Path) -> None:

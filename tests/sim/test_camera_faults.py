@@ -15,7 +15,7 @@ from edge_sorter.errors import ConfigError
 from edge_sorter.sim import film, lens, scenario, shutter, truth
 from edge_sorter.sim.belt_pattern import pattern
 from edge_sorter.sim.between import BELT, Key, Plate
-from edge_sorter.sim.compose import Composer, key_travels_mm, mask_path, write_key, write_plate
+from edge_sorter.sim.compose import Composer, key_path, key_travels_mm, mask_path, write_key, write_plate
 from edge_sorter.sim.encode import frame_path
 
 SPEED_MM_S = 800.0
@@ -134,7 +134,7 @@ def painted(folder: Path, each: scenario.Scenario) -> None:
         on = (np.abs(top[..., 0] - 300 - travel_mm) < 150) & (np.abs(top[..., 1] - 300) < 200)
         light = np.where(on[..., None], np.float32(0.6), grey)
         place = np.where(on[..., None], top, belt).astype(np.float32)
-        write_key(folder, number, Key(travel_mm, light, np.where(on, 1, on_belt), place))
+        write_key(key_path(folder, number), Key(travel_mm, light, np.where(on, 1, on_belt), place))
 
 
 def leading_edge_px(mask: NDArray[np.uint16]) -> NDArray[np.float64]:

@@ -14,10 +14,11 @@ from itertools import pairwise
 import numpy as np
 
 from edge_sorter.errors import ConfigError
+from edge_sorter.sim.foreign import WEIGHTS_KG
 from edge_sorter.sim.kinds import ALL, KINDS, OTHERS, Kind
 from edge_sorter.sim.levels import BeltKnobs, ParcelKnobs
 from edge_sorter.sim.line import Parcels, Ride, drive, lay
-from edge_sorter.sim.scenario import CLASSES, Scenario, expand, load
+from edge_sorter.sim.scenario import CLASSES, Scenario, expand, expand_foreign, expand_hands, load
 from edge_sorter.sim.twin.drafts import FOREIGN, Draft, Stretch, stretches_of
 from edge_sorter.sim.twin.layout import SimPlcConfig, TrafficSection
 from edge_sorter.sim.twin.mishaps import Hand, Slip, draw_hands, draw_slips, with_foreign
@@ -92,7 +93,8 @@ def make_traffic(config: SimPlcConfig, plan: SortPlan) -> Traffic:
             )
         ride = ride_of(scenario)
         seen_mm = float(ride.travel_mm(np.array([(scenario.video.frames - 1) / scenario.video.fps]))[0])
-        return traffic_of(config, plan, _from_scenario(scenario), ride, seen_mm=seen_mm)
+        traffic = traffic_of(config, plan, _from_scenario(scenario), ride, seen_mm=seen_mm)
+        return replace(traffic, hands=_hands(scenario, config.photo_eye.at_mm))
     section = config.traffic or TrafficSection()
     drafts, ride = _drawn(section, config.seed, travel_mm=config.straight_on.at_mm)
     traffic = traffic_of(config, plan, drafts, running_on(ride, section.speed_mm_s))
@@ -157,7 +159,18 @@ def _from_scenario(scenario: Scenario) -> list[Draft]:
         size = (spec.length_mm, spec.width_mm, spec.height_mm)
         ends = (float(along.max()), float(along.min()))
         drafts.append(Draft(placed.id, spec.kind, size, placed.label_code, *ends, spec.lateral_mm, placed.weight_kg))
+    for thing in expand_foreign(scenario):
+        along, other = thing.footprint_mm()[:, 0], thing.spec
+        ends = (float(along.max()), float(along.min()))
+        weight = WEIGHTS_KG[other.kind]
+        drafts.append(Draft(thing.id, FOREIGN, other.size_mm, None, *ends, other.lateral_mm, weight))
     return drafts
+
+
+def _hands(scenario: Scenario, eye_mm: float) -> tuple[Hand, ...]:
+    """Return when hands of a scenario are in a photo-eye's beam."""
+    spans = [hand.before_s(eye_mm) for hand in expand_hands(scenario)]
+    return tuple(Hand(*span) for span in spans if span is not None)
 
 
 def draw_line(section: TrafficSection, seed: int, *, travel_mm: float) -> tuple[Parcels, Ride]:
