@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sorter.config import TrackSection
-from edge_sorter.track import motion as moving
 from edge_sorter.track.associate import (
     Pairs,
     Weights,
@@ -29,6 +28,7 @@ from edge_sorter.track.associate import (
     overlaps,
     weights_of,
 )
+from edge_sorter.track.motion import Flow, Motion
 from edge_sorter.types import Box, Detections, Track, TrackState
 
 Floats = NDArray[np.float64]
@@ -50,7 +50,7 @@ class _Life:
     """What a track is."""
 
     track_id: int
-    motion: moving.Motion
+    motion: Motion
     first_seen_ns: int
     last_seen_ns: int
     in_view_at_start: bool
@@ -123,18 +123,19 @@ class Tracker:
         known = self._shift is not None and delta_mm is not None
         if known is not self._belt_known:
             for life in self._lives:
-                life.motion = moving.with_belt(life.motion) if known else moving.without_belt(life.motion)
+                (life.motion.with_belt if known else life.motion.without_belt)()
             self._belt_known = known
         if self._shift is not None and delta_mm is not None:
             for life in self._lives:
                 shifted = self._shift(life.motion.xyxy, delta_mm)
-                life.motion = moving.predict_with_belt(life.motion, shifted, delta_mm=delta_mm, dt_s=dt_s)
+                life.motion.predict_with_belt(shifted, delta_mm=delta_mm, dt_s=dt_s)
         else:
             steady = [life.motion.velocity for life in self._lives if life.state is TrackState.CONFIRMED]
-            flow = moving.flow_of(steady) if steady else None
+            flow = Flow.of(steady) if steady else None
             for life in self._lives:
-                flowing = life.motion if flow is None or life.hits > 1 else moving.with_flow(life.motion, flow)
-                life.motion = moving.predict(flowing, dt_s=dt_s)
+                if flow is not None and life.hits == 1:
+                    life.motion.with_flow(flow)
+                life.motion.predict(dt_s=dt_s)
         self._at_ns, self._travel_mm = now_ns, travel_mm
         return dt_s
 
@@ -148,9 +149,9 @@ class Tracker:
         newborn = [life for row, life in enumerate(self._lives) if life.hits == 1 and row not in found]
         if not pairs or not newborn or dt_s <= 0.0:
             return False
-        flow = moving.flow_of([moving.moved(self._lives[row].motion, _box(boxes[i]), dt_s=dt_s) for row, i in pairs])
+        flow = Flow.of([self._lives[row].motion.moved_px_s(_box(boxes[i]), dt_s=dt_s) for row, i in pairs])
         for life in newborn:
-            life.motion = moving.with_flow(life.motion, flow, dt_s=dt_s)
+            life.motion.with_flow(flow, dt_s=dt_s)
         return True
 
     def _pairs(self, boxes: Floats, certain: list[int], doubtful: list[int], dt_s: float) -> Pairs:
@@ -182,7 +183,7 @@ class Tracker:
             if life.believed:
                 weighed[row, i] = speaks
             elif not self._belt_known or carried(
-                life.motion.xyxy, _box(boxes[i]), slack_px=moving.slack_px(life.motion, life.xyxy)
+                life.motion.xyxy, _box(boxes[i]), slack_px=life.motion.slack_px(life.xyxy)
             ):
                 weighed[row, i] = TENTATIVE_WEIGHT * speaks
         return weighed
@@ -213,7 +214,7 @@ class Tracker:
             boxes[free],
             iou=iou[rows][:, free],
             min_iou=self._section.min_iou,
-            reach_px=np.array([moving.reach_px(life.motion, newborn=life.hits == 1) for life in left]),
+            reach_px=np.array([life.motion.reach_px(newborn=life.hits == 1) for life in left]),
             partial=self._belt_known,
         )
         near = {(rows[m], free[n]): speaks for (m, n), speaks in weights_of(weight).items()}
@@ -229,7 +230,7 @@ class Tracker:
         confidence, class_id = detections.confidence.tolist(), detections.class_id.tolist()
         for row, i in pairs:
             life, xyxy = self._lives[row], _box(measured[i])
-            life.motion = moving.correct(life.motion, xyxy, first=life.hits == 1, belt_known=self._belt_known)
+            life.motion.correct(xyxy, first=life.hits == 1, belt_known=self._belt_known)
             life.hits += 1
             life.missed = 0
             life.waited_ns = 0
@@ -256,7 +257,7 @@ class Tracker:
             self._lives.append(
                 _Life(
                     track_id=self._next_id,
-                    motion=moving.at_rest(_box(boxes[i]), belt_known=self._belt_known),
+                    motion=Motion.at_rest(_box(boxes[i]), belt_known=self._belt_known),
                     first_seen_ns=detections.captured_ns,
                     last_seen_ns=detections.captured_ns,
                     in_view_at_start=in_view,
