@@ -16,6 +16,7 @@ import typer
 
 from edge_sorter.atomic import write_bytes, write_json
 from edge_sorter.errors import ModelError
+from edge_sorter.lifecycle.architecture import ACTIVATIONS
 from edge_sorter.lifecycle.isolate import open_checkpoint
 from edge_sorter.lifecycle.run_record import NAME
 from edge_sorter.lifecycle.train_commands import command_line
@@ -64,6 +65,9 @@ def _mean(checkpoints: list[Path]) -> bytes:
     for path, state in zip(checkpoints, states, strict=True):
         if {name: tensor.shape for name, tensor in state.items()} != {n: t.shape for n, t in states[-1].items()}:
             raise ModelError(f"{path} has other layers than {checkpoints[-1]}; only runs of one network have a mean.")
+    kinds = {str(model.yaml.get("activation", ACTIVATIONS["silu"])) for _, model in opened}
+    if len(kinds) > 1:
+        raise ModelError("The checkpoints have different activations; only runs of one network have a mean.")
     mean = {
         name: torch.stack([state[name] for state in states]).mean(0) if last.is_floating_point() else last
         for name, last in states[-1].items()

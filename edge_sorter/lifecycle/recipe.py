@@ -18,6 +18,7 @@ class Recipe:
     larger because the line runs at more pixels than a CPU can train at.
 
     Attributes:
+        activation: of every convolution, one of `architecture.ACTIVATIONS`; empty: what architecture or weights have.
         hours: above 0: as many epochs as fit, with the learning rate decayed to its end.
         imgsz: longer side of the pictures in px, a multiple of 32.
         patience: stop after this many epochs without a better validation; 0 never.
@@ -27,6 +28,7 @@ class Recipe:
         blur_px: see `augment.CameraEffects`, like the five below it.
     """
 
+    activation: str = ""
     epochs: int = 20
     hours: float = 0.0
     imgsz: int = 384

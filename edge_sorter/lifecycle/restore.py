@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sorter.errors import ModelError
+from edge_sorter.lifecycle.architecture import activation_of, described
 from edge_sorter.lifecycle.isolate import isolate_ultralytics
 
 HEADS = {"box_branches": ("one2one_cv2", "cv2"), "score_branches": ("one2one_cv3", "cv3")}
@@ -45,8 +46,8 @@ def restore(
     import torch
     from ultralytics.nn.tasks import DetectionModel
 
-    weights, classes = _folded(onnx_path)
-    model = DetectionModel(architecture, nc=len(classes), verbose=False)
+    weights, classes, activation = _folded(onnx_path)
+    model = DetectionModel(described(architecture, activation), nc=len(classes), verbose=False)
     model.names = dict(enumerate(classes))
     state = model.state_dict()
     for name, value in weights.items():
@@ -65,8 +66,8 @@ def restore(
     return count
 
 
-def _folded(onnx_path: Path) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
-    """Weights by the names the export gave them, and the classes of the manifest beside the file."""
+def _folded(onnx_path: Path) -> tuple[dict[str, NDArray[np.float32]], list[str], str]:
+    """Weights by the names the export gave them, the classes of the manifest beside the file, and the activation."""
     if not onnx_path.is_file():
         raise ModelError(f"No model at {onnx_path}.")
     import onnx
@@ -82,7 +83,7 @@ def _folded(onnx_path: Path) -> tuple[dict[str, NDArray[np.float32]], list[str]]
     }
     if any(node.op_type == "QuantizeLinear" for node in graph.node) or not weights:
         raise ModelError(f"{onnx_path} is not a float model made by `export`; give the float file.")
-    return weights, list(manifest.load(onnx_path)["classes"])
+    return weights, list(manifest.load(onnx_path)["classes"]), activation_of(graph)
 
 
 def _targets(name: str, value: NDArray[np.float32], model: Any) -> list[tuple[str, NDArray[np.float32]]]:

@@ -36,6 +36,7 @@ class Plan:
         frozen: pairs (epoch, layers): from that epoch on, the first so many layers keep their weights.
         teacher: checkpoint of a larger detector to learn from as well.
         teacher_weight: how much its features count beside the labels.
+        int8_like: int8 file of this network whose rounding it is trained with, or None.
         validate: measure after every epoch (else only after the last).
     """
 
@@ -47,6 +48,7 @@ class Plan:
     frozen: tuple[tuple[int, int], ...] = ()
     teacher: Path | None = None
     teacher_weight: float = 6.0
+    int8_like: Path | None = None
     validate: bool = True
     recipe: Recipe = Recipe()
 
@@ -66,6 +68,7 @@ def begin(out: Path, plan: Plan, found: Fingerprint, *, command: str) -> dict[st
             "data": str(plan.data.absolute()),
             "weights": plan.weights and str(plan.weights.absolute()),
             "teacher": plan.teacher and str(plan.teacher.absolute()),
+            "int8_like": plan.int8_like and str(plan.int8_like.absolute()),
             **{name: getattr(plan, name) for name in ("transfer", "frozen", "teacher_weight", "validate")},
         },
         "ultralytics": _version("ultralytics"),
@@ -112,6 +115,7 @@ def plan_of(record: dict[str, Any]) -> Plan:
         frozen=tuple((int(epoch), int(layers)) for epoch, layers in given["frozen"]),
         teacher=Path(given["teacher"]) if given["teacher"] else None,
         teacher_weight=given["teacher_weight"],
+        int8_like=Path(given["int8_like"]) if given.get("int8_like") else None,
         validate=given["validate"],
         recipe=Recipe(**{name: value for name, value in record["recipe"].items() if name in known}),
     )

@@ -37,6 +37,7 @@ TASKS = {
 }
 # Fields of the recipe that ultralytics knows by another name or not at all
 OURS = (
+    "activation",
     *("hours", "cosine", "class_weight", "resample", "scale_min", "scale_max"),
     *("blur_px", "blur_deg", "noise", "exposure", "jpeg_quality", "effects_share"),
 )
@@ -77,6 +78,8 @@ def train(data: Path, out: Path, *, plan: Plan | None = None, means: Means | Non
     plan = replace(plan or Plan(data), data=data)
     if (out / run_record.NAME).exists() or (out / "weights" / "last.pt").exists():
         raise ModelError(f"{out} already holds a run. Choose another --out, or add --resume to continue it.")
+    if plan.int8_like is not None and plan.task == "classify":
+        raise ModelError("--int8-like is for detectors; classifiers stay in float.")
     for what, path in (("checkpoint", plan.weights), ("teacher", plan.teacher)):
         if path is not None and not path.is_file():
             raise ModelError(f"No {what} at {path}.")
@@ -114,6 +117,7 @@ def resume(out: Path, *, means: Means | None = None) -> Path:
 def _go(out: Path, plan: Plan, means: Means) -> Path:
     isolate_ultralytics()
     from edge_sorter.lifecycle import run_state
+    from edge_sorter.lifecycle.fake_int8 import rounded_convolutions
     from edge_sorter.lifecycle.trainer import bfloat16_forward
 
     device = _device(means.device)
@@ -127,7 +131,7 @@ def _go(out: Path, plan: Plan, means: Means) -> Path:
         if state is None or not state["stop"]:
             trainer = _trainer(out, plan, replace(means, device=device))
             on_cpu = device == "cpu" and means.bf16 and plan.teacher is None
-            with bfloat16_forward(enabled=on_cpu):
+            with bfloat16_forward(enabled=on_cpu), rounded_convolutions():
                 trainer.train()
         if _rank() <= 0:
             state = run_state.load(out / "weights" / run_state.NAME)

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_sorter.errors import DatasetError, ModelError
+from edge_sorter.lifecycle.architecture import known
 from edge_sorter.lifecycle.recipe import Recipe
 
 DEFAULT = Recipe()
@@ -70,6 +71,10 @@ def train_model(
         list[str],
         typer.Option(metavar="EPOCH=LAYERS", help="From that epoch on freeze fewer; the first is 0; repeatable"),
     ] = [],  # noqa: B006
+    int8_like: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Train with the rounding of this int8 file of --weights, then quantize anew"),
+    ] = None,
     belt_speed_mm_s: Annotated[float, typer.Option(min=0, help="With the two below: motion blur in training")] = 0.0,
     exposure_ms: Annotated[float, typer.Option(min=0, help="The camera's shutter time")] = 0.0,
     px_per_mm: Annotated[float, typer.Option(min=0, help="Scale of pictures after resizing to --imgsz")] = 0.0,
@@ -94,11 +99,12 @@ def train_model(
     stages = _stages(freeze, unfreeze)
     means = {"device": device, "threads": threads, "loaders": loaders, "bf16": bf16}
     if resume:
-        given = [data, weights, model, changes, stages, task != "detect"]
+        given = [data, weights, model, changes, stages, int8_like, task != "detect"]
         _resume(out, given, means)
     else:
         plan = {"task": task, "weights": weights, "model": model, "frozen": stages, "validate": validate}
         plan["transfer"] = bool(weights and model)
+        plan["int8_like"] = int8_like
         _run(out, data, plan, changes, means)
 
 
@@ -206,6 +212,7 @@ def _recipe_changes(asked: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
             changes[name] = text.lower() in ("1", "true", "yes") if kind is bool else kind(text)
         except ValueError as error:
             raise ModelError(f"--set '{pair}': '{text}' is no {kind.__name__}.") from error
+    known(changes.get("activation", ""))
     imgsz = changes.get("imgsz", 32)
     if imgsz % 32:
         raise ModelError(f"--imgsz {imgsz} is not a multiple of 32; try {round(imgsz / 32) * 32}.")

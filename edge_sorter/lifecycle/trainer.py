@@ -27,7 +27,8 @@ from ultralytics.utils.torch_utils import unwrap_model
 
 from edge_sorter.atomic import write_bytes, write_text
 from edge_sorter.errors import ModelError
-from edge_sorter.lifecycle import run_state
+from edge_sorter.lifecycle import fake_int8, run_state
+from edge_sorter.lifecycle.architecture import described
 from edge_sorter.lifecycle.augment import apply, camera_effects
 from edge_sorter.lifecycle.run_record import Plan, as_csv
 
@@ -104,14 +105,21 @@ class Run(BaseTrainer):  # type: ignore[misc]
 
     def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
         """Build the network, with convolutions in the order of memory that is fast on this device."""
+        activation = self.settings.plan.recipe.activation
         if isinstance(cfg, dict) and PRUNED in cfg:
             model = self._as_pruned(weights)
         else:
+            cfg = described(cfg, activation) if activation else cfg
             model = super().get_model(cfg=cfg, weights=weights, verbose=verbose)
+        like = self.settings.plan.int8_like
+        if like is not None:
+            fake_int8.mark(model, fake_int8.steps_of(like))
         return model.to(memory_format=CHANNELS_LAST) if self.device.type == "cpu" else model
 
     def _as_pruned(self, weights: Any) -> Any:
         """Go on with the network of the checkpoint itself: built from its yaml it would have its old width again."""
+        if self.settings.plan.recipe.activation:
+            raise ModelError("A pruned checkpoint keeps its activation. Train with another first, then prune.")
         names = list(weights.names.values())
         if names != list(self.data["names"].values()):
             raise ModelError(
@@ -209,6 +217,7 @@ class Run(BaseTrainer):  # type: ignore[misc]
         average = deepcopy(getattr(self.ema.ema, "student_model", self.ema.ema))
         average = average.to(memory_format=torch.contiguous_format)
         average.criterion = None
+        fake_int8.unmark(average)
         for module in average.modules():
             module._forward_hooks.clear()  # those of a teacher's wrapper hold its class
         return {"epoch": -1, "model": average, "ema": None, "optimizer": None, "train_args": vars(self.args)}

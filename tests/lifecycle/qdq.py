@@ -31,14 +31,16 @@ def facts(path: Path) -> dict[str, Any]:
         "inputs_quantized": all(
             producer[node.input[0]].op_type == "DequantizeLinear" for node in convolutions if node.input[1] in producer
         ),
-        "before_silu": [
-            node.name for node in pairs if node.input[0] in producer and _feeds_silu(graph, producer[node.input[0]])
+        "before_activation": [
+            node.name
+            for node in pairs
+            if node.input[0] in producer and _feeds_activation(graph, producer[node.input[0]])
         ],
         "opset": max(opset.version for opset in onnx.load(str(path)).opset_import if opset.domain == ""),
         "operators": {node.op_type for node in graph.node},
     }
 
 
-def _feeds_silu(graph: Any, node: Any) -> bool:
+def _feeds_activation(graph: Any, node: Any) -> bool:
     users = {user.op_type for user in graph.node if set(node.output) & set(user.input)}
-    return node.op_type == "Conv" and "Sigmoid" in users
+    return node.op_type == "Conv" and bool({"Sigmoid", "HardSwish", "Relu"} & users)

@@ -100,7 +100,7 @@ def test_int8_is_symmetric_per_channel_and_close_to_float(tmp_path: Path, method
     assert found["weight_types"] == {np.dtype(np.int8)}
     assert found["per_channel"] and found["inputs_quantized"] and found["scales_positive"]
     assert (found["convolutions"], found["int8_convolutions"]) == (3, 2)  # the output convolution stays in float
-    assert found["before_silu"] == []
+    assert found["before_activation"] == []
     assert seen[-1] == 100
     image = pictures(5)[-1]
     runs = [onnxruntime.InferenceSession(str(p), providers=["CPUExecutionProvider"]) for p in (source, target)]

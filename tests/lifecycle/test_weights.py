@@ -55,7 +55,7 @@ def test_int8_file_is_small_symmetric_and_per_channel(weights: Path) -> None:
     told = load_manifest(path).training["quantization"]
     assert found["int8_convolutions"] == told["quantized_convolutions"] > 40
     assert found["convolutions"] - found["int8_convolutions"] == told["float_convolutions"]
-    assert found["before_silu"] == []
+    assert found["before_activation"] == []
 
 
 def test_graphs_stay_within_what_tensorrt_8_parses(weights: Path) -> None:
