@@ -21,6 +21,7 @@ from edge_sorter.sim.twin.plant import Plant
 from edge_sorter.sim.twin.report import make_report
 from edge_sorter.sim.twin.scale import Scale
 from edge_sorter.sim.twin.traffic import make_traffic
+from edge_sorter.sim.twin.world import FLOOR
 from edge_sorter.sim.weight import DENSITY_KG_L, weight_kg
 from edge_sorter.sort import load_plan
 
@@ -182,6 +183,33 @@ def test_who_is_seen_by_no_lanes_eye_in_time_is_a_jam(root):
     assert belt.item(1).confirms("NR", recirculates=False) is ConfirmResult.JAM
 
 
+# Falls.
+
+
+def test_who_falls_off_lands_nowhere_and_the_plc_finds_out(root):
+    calm = Belt(root, parcels=12).run()
+    belt = Belt(root, "fall@2+0.7:2500", parcels=12)
+    report = belt.run()
+    gone = [i for i, row in enumerate(report["rows"]) if row["landed"] == FLOOR]
+    assert len(gone) in (1, 2), "who was at 2500 mm within 0.7 s, at 2 m/s and 1.2 m from one to the next"
+    for i in gone:
+        (fell,) = belt.falls.mishaps[i]
+        assert (fell.what, fell.at_mm) == ("fell off", 2500.0)
+        assert 2.0 <= belt.world.landed[i].at_s < 2.72
+        assert report["rows"][i]["result"] == "FELL_OFF"
+        assert belt.item(i).confirms("NR", recirculates=False) is ConfirmResult.JAM
+    assert belt.overdue == [belt.item(i).plc_index for i in gone]
+    assert (report["fell_off"], report["judged"]) == (len(gone), calm["judged"] - len(gone))
+    assert report["mishaps"] == {"fell off": {"gone": len(gone)}}
+    others = [i for i in range(12) if i not in gone]
+    assert [report["rows"][i] for i in others] == [calm["rows"][i] for i in others]
+
+
+def test_nobody_sees_a_parcel_fall_that_was_not_looked_at(root):
+    with pytest.raises(ValueError, match="a fall must be behind photo-eye and decision line, at more than"):
+        Belt(root, "fall@2:300")
+
+
 @pytest.mark.parametrize("profile", ["constant", "ramp", "stop-and-go"])
 def test_whatever_happens_every_thing_is_in_one_item_and_items_come_in_order(root, profile):
     faults = ("jam@4+3:900", "jam@11+0.7:650", "hand@6+1.5", "hand@12+0.05", "e_stop@8+1.5", "encoder_lost@14+1")
@@ -308,6 +336,7 @@ def test_a_plan_may_ask_for_the_weight(root, tmp_path):
     [
         ("jam@3+1", "jam needs at_mm"),
         ("jam@3:2500", "jam needs for_s"),
+        ("fall@3", "fall needs at_mm"),
         ("hand@3", "hand needs for_s"),
     ],
 )

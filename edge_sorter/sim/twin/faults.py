@@ -16,10 +16,21 @@ from edge_sorter.errors import ConfigError
 from edge_sorter.yamlfile import Section
 
 Kind = Literal[
-    "lane_full", "encoder_lost", "encoder_slip", "no_acks", "no_confirms", "no_heartbeat", "e_stop", "jam", "hand"
+    "lane_full",
+    "encoder_lost",
+    "encoder_slip",
+    "no_acks",
+    "no_confirms",
+    "no_heartbeat",
+    "e_stop",
+    "jam",
+    "fall",
+    "hand",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
-_WHAT = {"encoder_slip": "share", "jam": "at_mm"}
+_PLACES = ("jam", "fall")
+"""Faults that happen at a place."""
+_WHAT = {"encoder_slip": "share", **dict.fromkeys(_PLACES, "at_mm")}
 _WRITTEN = re.compile(
     r"(?P<kind>[a-z_]+)(?:@(?P<at>\d+(?:\.\d+)?))?(?:\+(?P<span>\d+(?:\.\d+)?))?(?::(?P<what>[A-Za-z0-9_.-]+))?\Z"
 )
@@ -30,7 +41,8 @@ class FaultSection(Section):
 
     lane_full: nobody empties a lane; encoder_lost: the counter stands; encoder_slip: its wheel loses a share of the
     travel; no_acks, no_confirms, no_heartbeat: the PLC does not say so; e_stop: the belt stops, and flushes; jam: what
-    comes to a place is held there while the belt runs on below it; hand: one is in the photo-eye's beam.
+    comes to a place is held there while the belt runs on below it; fall: what comes to a place leaves the belt over its
+    side; hand: one is in the photo-eye's beam.
     """
 
     kind: Kind
@@ -38,7 +50,7 @@ class FaultSection(Section):
     for_s: float | None = Field(None, gt=0, description="how long; none: until the end")
     lane: str | None = Field(None, description="lane_full: which")
     share: float = Field(0.05, gt=0, lt=1, description="encoder_slip: lost share of the travel")
-    at_mm: float | None = Field(None, description="jam: where, in belt coordinates")
+    at_mm: float | None = Field(None, description="jam, fall: where, in belt coordinates")
 
     @property
     def until_s(self) -> float:
@@ -56,8 +68,8 @@ def fault_problems(faults: Iterable[FaultSection], lanes: Sequence[str]) -> list
             problems.append(f"faults: {fault.kind} has no lane")
         if fault.kind in ("e_stop", "jam", "hand") and fault.for_s is None:
             problems.append(f"faults: {fault.kind} needs for_s, else the line never ends")
-        if (fault.kind == "jam") != (fault.at_mm is not None):
-            problems.append(f"faults: {fault.kind} {'needs' if fault.kind == 'jam' else 'has no'} at_mm")
+        if (fault.kind in _PLACES) != (fault.at_mm is not None):
+            problems.append(f"faults: {fault.kind} {'needs' if fault.kind in _PLACES else 'has no'} at_mm")
     return problems
 
 

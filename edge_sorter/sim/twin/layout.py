@@ -169,6 +169,12 @@ class SimPlcConfig(Section):
             for a, b in pairwise(self.diverters)
             if b.mouth_mm <= a.mouth_mm
         ]
+        seen_mm = max(self.photo_eye.at_mm, self.decision_line_mm)
+        problems += [
+            f"faults: a fall must be behind photo-eye and decision line, at more than {seen_mm:g} mm"
+            for fault in self.faults
+            if fault.kind == "fall" and fault.at_mm is not None and fault.at_mm <= seen_mm
+        ]
         if self.scale is not None and self.scale.at_mm <= self.photo_eye.at_mm:
             problems.append(f"scale.at_mm must be behind the photo-eye at {self.photo_eye.at_mm:g}")
         if self.straight_on.at_mm <= self.diverters[-1].mouth_mm:

@@ -3,7 +3,7 @@
 Contract: a function of world and program. `right` is the lane the plan wants (or, where that one could not take it,
 one the plan allows besides); `safe` is the exception or default lane instead, work for a person; `wrong` is another
 customer's lane. Parcels the sorter could not see cross its line are told and not counted, nor are those that had not
-landed when somebody stopped the line, nor foreign objects, which have rows of their own.
+landed when somebody stopped the line or that fell off the belt, nor foreign objects, which have rows of their own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edge_sorter.sim.interval import clopper_pearson
 from edge_sorter.sim.twin.items import Item
 from edge_sorter.sim.twin.program import PlcProgram
 from edge_sorter.sim.twin.traffic import WorldParcel
-from edge_sorter.sim.twin.world import World
+from edge_sorter.sim.twin.world import FLOOR, World
 from edge_sorter.sort import SortPlan
 
 OUTCOMES = ("right", "safe", "wrong")
@@ -31,7 +31,7 @@ def make_report(world: World, program: PlcProgram, plan: SortPlan) -> dict[str, 
     """Return what became of every parcel, and the counts of it."""
     things = [(parcel.foreign, _row(world, program, plan, i)) for i, parcel in enumerate(world.traffic.parcels)]
     rows, foreign = ([row for other, row in things if other is wanted] for wanted in (False, True))
-    judged = [row for row in rows if row["judged"] and row["landed"] is not None]
+    judged = [row for row in rows if row["judged"] and row["landed"] not in (None, FLOOR)]
     outcomes = Counter(row["outcome"] for row in judged)
     flaws = {name: sum(bool(row[name]) for row in judged) for name in FAULTS}
     return {
@@ -40,6 +40,7 @@ def make_report(world: World, program: PlcProgram, plan: SortPlan) -> dict[str, 
         "parcels": len(rows),
         "judged": len(judged),
         "not_landed": sum(row["landed"] is None for row in rows),
+        "fell_off": sum(row["landed"] == FLOOR for row in rows),
         "shares": {name: share_of(outcomes[name], len(judged)) for name in OUTCOMES},
         "faults": {name: share_of(count, len(judged)) for name, count in flaws.items()},
         "decisions": {
@@ -105,14 +106,16 @@ def _mishaps(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
 
 
 def _outcome(parcel: WorldParcel, landed: str, plan: SortPlan) -> str:
+    if landed == FLOOR:
+        return "gone"
     if landed == parcel.lane or landed in parcel.also:
         return "right"
     return "safe" if landed in (plan.exception, plan.default) else "wrong"
 
 
 def _result(item: Item | None, landed: str | None, struck: bool) -> str:
-    if struck:
-        return "STRUCK"
+    if landed == FLOOR or struck:
+        return "FELL_OFF" if landed == FLOOR else "STRUCK"
     if item is not None and (item.jammed or item.trouble is ConfirmResult.JAM):
         return "JAM"
     if item is None or item.decision is None:
@@ -164,7 +167,8 @@ def show_report(console: Console, report: dict[str, Any]) -> None:
 def _show_mishaps(console: Console, report: dict[str, Any]) -> None:
     for what, counts in report["mishaps"].items():
         became = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
-        console.print(f"{what} on the belt: {sum(counts.values())} ({became})", highlight=False)
+        where = "" if what == "fell off" else " on"
+        console.print(f"{what}{where} the belt: {sum(counts.values())} ({became})", highlight=False)
     if report["foreign"]:
         lanes = Counter(str(row["landed"]) for row in report["foreign"])
         where = ", ".join(f"{count} in {lane}" for lane, count in sorted(lanes.items()))

@@ -15,12 +15,14 @@ import numpy as np
 
 from edge_sorter.sim.counted_belt import CountedBelt
 from edge_sorter.sim.twin.eye import Eye, EyeEdge
-from edge_sorter.sim.twin.falls import Falls
+from edge_sorter.sim.twin.falls import Falls, Mishap
 from edge_sorter.sim.twin.faults import active
 from edge_sorter.sim.twin.layout import DiverterSection, SimPlcConfig
 from edge_sorter.sim.twin.mishaps import Hand
 from edge_sorter.sim.twin.traffic import Traffic
 
+FLOOR = "floor"
+"""Where a parcel lands that fell off the belt: no lane, and no eye sees it."""
 LONGEST_MM = 2000.0
 """Middles of things that lie in order may be out of order by less than that."""
 
@@ -88,7 +90,7 @@ class World:
     Attributes:
         now_s, travel_mm, counted_mm: World time, belt travel, and what the encoder counted of it.
         speed_mm_s: Mean speed of the newest step.
-        landed: Lane and time by parcel.
+        landed: Lane, or the floor, and time by parcel.
         struck: Parcels that met a diverter between its two places.
         diverters: In the order of travel.
         lanes: Stock by lane.
@@ -146,10 +148,26 @@ class World:
         def count_at(share: float) -> int:
             return self._count_of(counted_from_mm + (share * counted_mm if share >= 0.0 else share))
 
+        self._fall_off()
         edges = self._eye.look(self.falls, count_at, from_s=from_s, to_s=to_s)
         self._pass_mouths(from_s)
         self._drain(to_s - from_s)
         return edges, self._arrive()
+
+    def _fall_off(self) -> None:
+        """Let what comes to a place where things fall leave the belt."""
+        for fault in self.config.faults:
+            if fault.kind != "fall" or fault.at_mm is None or not fault.at_s <= self.now_s < fault.until_s:
+                continue
+            for one in islice(self._belt, self._first, None):
+                before_mm, now_mm = self.falls.middles(one.parcel)
+                if now_mm < fault.at_mm - LONGEST_MM:
+                    break
+                if before_mm < fault.at_mm <= now_mm and one.parcel not in self._off:
+                    self._off.add(one.parcel)
+                    one.next_mouth = len(self.diverters) + 1
+                    self.landed[one.parcel] = Arrival(one.parcel, FLOOR, self.now_s)
+                    self.falls.mishaps.setdefault(one.parcel, []).append(Mishap("fell off", fault.at_mm, 0.0))
 
     def _pass_mouths(self, from_s: float) -> None:
         for one in islice(self._belt, self._first, None):
