@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from edge_sorter.sort.footprint import Extent, Trail
+from edge_sorter.sort.footprint import Trail
+from edge_sorter.sort.whereabouts import Extent
 from edge_sorter.types import Reason
 
 BESIDE = 0.3
@@ -62,9 +63,9 @@ class Doubles:
         if extent is None:
             return None
         reason = None
-        if trail.torn():  # then its looks say no more than where it may reach
-            reason, reach = Reason.DOUBLE, trail.largest()
-            extent = extent if reach is None else extent.joined(Extent(reach[0], reach[2], reach[1], reach[3]))
+        if trail.whereabouts and trail.torn():  # then its looks say no more than where it may reach
+            reason, reach = Reason.DOUBLE, trail.whereabouts.largest
+            extent = extent.joined(Extent(reach[0], reach[2], reach[1], reach[3]))
         blur_mm, hangs_on = trail.blur_mm(), []
         for uid, decided in self._decided:
             reason = inseparable(extent, decided, gap_mm=self._gap_mm + blur_mm) or reason

@@ -11,31 +11,23 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_sorter.belt import BeltMap
-from edge_sorter.sort.slid import first_after_slide
+from edge_sorter.sort.whereabouts import ALIKE, Extent, Look, Whereabouts, belt_fixed, median_box
 from edge_sorter.types import Box, Track
 
 KEPT = 31
 """Measured boxes kept a track: half a second at 60 fps, all of a parcel's way at 5 fps."""
 SAME = 0.5
 """Share of overlap from which two tracks are one parcel."""
-ALIKE = 0.3
-"""A look whose length is further than this share from the median one saw a part of the parcel, or more than it."""
 ODD_LOOKS = 8
 """Of so many looks one may be at a false box or a second one on the parcel, and say nothing of its size."""
-CREPT_MM = 2.0
-"""A belt that moved less than this since the last look shows nothing new; keeping it would outvote the others."""
 TORN_MM = 100.0
 """Looks that differ in size by less than this, and by less than `ALIKE`, differ for height and noise alone."""
 BLUR_MM = (60.0, 20.0, 10.0, 0.0)
 """How far off the ends of a parcel may be that was seen whole so many times: never, once, twice, often."""
-RECENT_MM = 800.0
-"""The ends of a parcel are taken from looks over so much of the belt before the latest one."""
 TOUCHING = 0.05
 """Boxes in one picture with less than this share of the shorter one between them touch."""
 OFTEN = 4
@@ -99,42 +91,6 @@ class Footprint:
         return width * max(min(a[3], b[3]) - max(a[1], b[1]), 0.0)
 
 
-class Extent(NamedTuple):
-    """Where something lies in the belt-fixed frame, mm: along travel, and across it."""
-
-    trail_mm: float
-    lead_mm: float
-    near_mm: float
-    far_mm: float
-
-    def clear_mm(self, other: Extent) -> float:
-        """Return the clear distance between both, along or across, whichever is more; negative if they overlap."""
-        along = max(self.trail_mm, other.trail_mm) - min(self.lead_mm, other.lead_mm)
-        return max(along, max(self.near_mm, other.near_mm) - min(self.far_mm, other.far_mm))
-
-    def joined(self, other: Extent) -> Extent:
-        """Return what covers both."""
-        return Extent(
-            min(self.trail_mm, other.trail_mm),
-            max(self.lead_mm, other.lead_mm),
-            min(self.near_mm, other.near_mm),
-            max(self.far_mm, other.far_mm),
-        )
-
-
-class Look(NamedTuple):
-    """One measured box, its time, the belt travel then, and whether all of the parcel was in the picture."""
-
-    box: Box
-    at_ns: int
-    travel_mm: float | None
-    whole: bool
-
-    def stands(self, travel_mm: float | None) -> bool:
-        """Tell whether the belt is known not to have moved since."""
-        return travel_mm is not None and self.travel_mm is not None and abs(travel_mm - self.travel_mm) < CREPT_MM
-
-
 @dataclass(slots=True)
 class Trail:
     """The latest measured boxes of one track."""
@@ -146,6 +102,7 @@ class Trail:
     last_seen_ns: int | None = None
     longest_ns: tuple[int, int] | None = None
     """Beginning and end of the longest time in which it was not gone."""
+    _whereabouts: Whereabouts | None = field(default=None, init=False, compare=False)
 
     def add(self, track: Track, *, travel_mm: float | None, whole: bool) -> None:
         """Keep the box of a measured track; of a belt that stands still, the first."""
@@ -157,18 +114,27 @@ class Trail:
         last = self.seen[-1] if self.seen else None
         if last is None or not last.stands(travel_mm) or whole > last.whole:
             self.seen.append(Look(track.looked_xyxy, track.captured_ns, travel_mm, whole))
+            self._whereabouts = None
+
+    @property
+    def whereabouts(self) -> Whereabouts | None:
+        """Where all looks say that the parcel lies on the belt, or None where that is not known."""
+        known = self._whereabouts is None and any(look.travel_mm is not None for look in self.seen)
+        if known and self.belt_map is not None:
+            self._whereabouts = Whereabouts(self.belt_map, tuple(self.seen))
+        return self._whereabouts
 
     def footprint(self, track: Track, *, travel_mm: float | None) -> Footprint:
         """Return where the parcel is at the time of `track`."""
         first_ns, last_ns = self.longest_ns or (self.since_ns, self.since_ns)
         life = (first_ns if len(self.seen) >= OFTEN else last_ns, last_ns)
         if self.belt_map is not None and travel_mm is not None:
-            on_belt = [(look.box, look.travel_mm) for look in self.seen if look.travel_mm is not None]
-            boxes = _belt_fixed(self.belt_map, on_belt or [(track.xyxy, travel_mm)])
-            return Footprint(_median(boxes), track.captured_ns, None, *life)
+            known = self.whereabouts
+            place = belt_fixed(self.belt_map, track.xyxy, travel_mm) if known is None else known.middle
+            return Footprint(place, track.captured_ns, None, *life)
         velocity = track.velocity_px_s
         moved = [Footprint(look.box, look.at_ns, velocity, *life).at(track.captured_ns).box for look in self.seen]
-        return Footprint(_median(np.array(moved or [track.xyxy])), track.captured_ns, velocity, *life)
+        return Footprint(median_box(np.array(moved or [track.xyxy])), track.captured_ns, velocity, *life)
 
     def speed_mm_s(self) -> float | None:
         """Return the parcel's speed along the belt as seen over the kept boxes, or None where that says nothing."""
@@ -177,37 +143,6 @@ class Trail:
         first, last = self.seen[0], self.seen[-1]
         x = self.belt_map.centre_mm([first.box, last.box])[:, 0]
         return None if last.at_ns <= first.at_ns else float(x[1] - x[0]) / ((last.at_ns - first.at_ns) / 1e9)
-
-    def ends_mm(self) -> tuple[float, float] | None:
-        """Return trailing and leading end of the parcel in the belt-fixed frame, or None where that is not known.
-
-        What stands up from the belt leans away from the camera's foot point in the picture, so each end looks further
-        out than it is, until it has passed below the camera (the trailing end) or from then on (the leading one).
-        So the innermost place of each end is the true one, wherever the camera hangs. Runs of three looks vouch for
-        it, which makes noise push both ends alike: their middle stays. Of a parcel that slid, only looks since then
-        count.
-        """
-        looks = [look for look in self.seen if look.whole and look.travel_mm is not None]
-        if self.belt_map is None or not looks:
-            return None
-        travel_mm = np.array([look.travel_mm for look in looks])
-        recent = travel_mm >= travel_mm[-1] - RECENT_MM
-        xyxy = np.array([look.box for look in looks])[recent]
-        ends = _ends_in_sight(self.belt_map, xyxy)
-        lengths = ends[:, 1] - ends[:, 0]
-        # A camera that is turned about its axis sees boxes longer than parcels; at the latest look this is told apart
-        # from what the perspective does elsewhere.
-        turned = (lengths - self.belt_map.size_mm(xyxy)[:, 0])[-3:].min() / 2.0
-        ends = ends - travel_mm[recent, None] + np.array([turned, -turned])
-        typical = float(np.sort(lengths)[len(lengths) // 2])
-        ends = ends[np.abs(lengths / typical - 1.0) <= ALIKE]
-        ends = ends[first_after_slide(ends) :]
-        if len(ends) >= 3:
-            ends = np.sort(np.stack((ends[:-2], ends[1:-1], ends[2:])), axis=0)[1]
-        elif len(ends) == 2:
-            ends = ends.mean(axis=0, keepdims=True)
-        trail, lead = float(ends[:, 0].max()), float(ends[:, 1].min())
-        return (trail, lead) if trail < lead else None
 
     def together_ns(self, other: Trail) -> int:
         """Return for how long both were seen."""
@@ -260,12 +195,11 @@ class Trail:
 
     def extent(self) -> Extent | None:
         """Return where the parcel lies in the belt-fixed frame, or None where that is not known."""
-        looks = [(look.box, look.travel_mm) for look in self.seen if look.travel_mm is not None]
-        if self.belt_map is None or not looks:
-            return None
-        trail, near, lead, far = _median(_belt_fixed(self.belt_map, looks))
-        ends = self.ends_mm()
-        return Extent(trail, lead, near, far) if ends is None else Extent(*ends, near, far)
+        return None if self.whereabouts is None else self.whereabouts.extent
+
+    def ends_mm(self) -> tuple[float, float] | None:
+        """Return trailing and leading end of the parcel in the belt-fixed frame, or None where that is not known."""
+        return None if self.whereabouts is None else self.whereabouts.ends_mm
 
     def clear_of(self, decided: Extent | None, gap_mm: float) -> bool:
         """Tell whether the parcel lies clear of what was decided, so that it was one of its own all along."""
@@ -292,42 +226,6 @@ class Trail:
         """Return how far off the parcel's ends may be for want of looks at all of it."""
         return BLUR_MM[min(sum(look.whole for look in self.seen), len(BLUR_MM) - 1)]
 
-    def largest(self) -> Box | None:
-        """Return the belt-fixed box (x1, y1, x2, y2 mm) that three of four looks stay within."""
-        looks = [(look.box, look.travel_mm) for look in self.seen if look.travel_mm is not None]
-        if self.belt_map is None or not looks:
-            return None
-        return _within(_belt_fixed(self.belt_map, looks))
-
-    def reaches(self) -> list[Box]:
-        """Return belt-fixed boxes that the parcel may fill: `largest`, and the latest two, which lean as it does."""
-        looks = [(look.box, look.travel_mm) for look in self.seen if look.travel_mm is not None]
-        if self.belt_map is None or not looks:
-            return []
-        boxes = _belt_fixed(self.belt_map, looks)
-        latest = sum(look.travel_mm is not None for look in list(self.seen)[-2:])
-        return [_within(boxes), *(_box(row) for row in boxes[len(boxes) - latest :].tolist())]
-
-
-def _within(boxes: NDArray[np.float64]) -> Box:
-    """Return what three of four boxes (n, 4) stay within."""
-    ordered, few = np.sort(boxes, axis=0), len(boxes) // 4
-    return _box([*ordered[few, :2].tolist(), *ordered[-1 - few, 2:].tolist()])
-
-
-def _box(row: list[float]) -> Box:
-    x1, y1, x2, y2 = row
-    return x1, y1, x2, y2
-
-
-def _ends_in_sight(belt_map: BeltMap, xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how far along the belt (n, 2) boxes (n, 4) begin and end, taken at the middles of their edges."""
-    x1, y1, x2, y2 = xyxy.T
-    x, y = (x1 + x2) / 2.0, (y1 + y2) / 2.0
-    middles = np.stack((x1, y, x2, y, x, y1, x, y2), axis=1).reshape(-1, 2)
-    along = belt_map.to_mm(middles)[:, 0].reshape(-1, 4)
-    return np.stack((along.min(axis=1), along.max(axis=1)), axis=1)
-
 
 def share_inside(part: Box, whole: Box) -> float:
     """Return how much of the area of `part` lies inside `whole`, 0..1."""
@@ -335,21 +233,3 @@ def share_inside(part: Box, whole: Box) -> float:
     height = min(part[3], whole[3]) - max(part[1], whole[1])
     area = (part[2] - part[0]) * (part[3] - part[1])
     return width * height / area if width > 0.0 and height > 0.0 and area > 0.0 else 0.0
-
-
-def belt_fixed(belt_map: BeltMap, looks: list[tuple[Box, float]]) -> Box:
-    """Return the belt-fixed box (x1, y1, x2, y2 mm) of looks, each a box in the picture and the belt travel then."""
-    return _median(_belt_fixed(belt_map, looks))
-
-
-def _belt_fixed(belt_map: BeltMap, boxes: list[tuple[Box, float]]) -> NDArray[np.float64]:
-    xyxy = np.array([box for box, _ in boxes])
-    centre, half = belt_map.centre_mm(xyxy), belt_map.size_mm(xyxy) / 2.0
-    centre[:, 0] -= [travel for _, travel in boxes]
-    return np.concatenate((centre - half, centre + half), axis=1)
-
-
-def _median(boxes: NDArray[np.float64]) -> Box:
-    ordered, half = np.sort(boxes, axis=0), len(boxes) // 2
-    x1, y1, x2, y2 = ((ordered[half] + ordered[-1 - half]) / 2.0).tolist()
-    return x1, y1, x2, y2

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge_sorter.sort.footprint import RECENT_MM, Extent, Look
+from edge_sorter.sort.whereabouts import RECENT_MM, Extent, Look
 
 Camera = tuple[float, float, float]
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edge_sorter.belt import BeltMap
-from edge_sorter.sort.footprint import TOGETHER_NS, Extent, Trail, belt_fixed, share_inside
+from edge_sorter.sort.footprint import TOGETHER_NS, Trail, share_inside
 from edge_sorter.sort.path import Path
 from edge_sorter.sort.taken import Taken
+from edge_sorter.sort.whereabouts import Extent, belt_fixed
 from edge_sorter.types import Box, Parcel
 
 PART = 0.7
@@ -43,8 +44,8 @@ def cut_from(
         if parcel.track.measured and share_inside(born.track.looked_xyxy, parcel.track.looked_xyxy) > 1.0 - PART:
             continue
         if box is None:
-            box = belt_fixed(belt_map, [(born.track.looked_xyxy, travel_mm)])
-        if any(share_inside(box, whole) >= PART for whole in path.trail.reaches()):
+            box = belt_fixed(belt_map, born.track.looked_xyxy, travel_mm)
+        if path.trail.whereabouts and any(share_inside(box, whole) >= PART for whole in path.trail.whereabouts.reaches):
             found.append(parcel.track.track_id)
     return tuple(found)
 
@@ -68,7 +69,7 @@ def grown_into(
         if look is None or look.travel_mm is None or look.at_ns <= lost.track.last_seen_ns:
             continue
         mine = mine or _flat(trail.extent())
-        if mine is not None and share_inside(mine, belt_fixed(belt_map, [(look.box, look.travel_mm)])) >= GROWN:
+        if mine is not None and share_inside(mine, belt_fixed(belt_map, look.box, look.travel_mm)) >= GROWN:
             found.append(parcel.track.track_id)
     return tuple(found)
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from edge_sorter.belt import Belt, Crossing, DecisionLine
 from edge_sorter.belt.motion import STANDSTILL_MM_S
-from edge_sorter.sort.footprint import Extent
 from edge_sorter.sort.parallax import upright
 from edge_sorter.sort.path import Path
+from edge_sorter.sort.whereabouts import Extent
 from edge_sorter.types import BeltPosition, Parcel, Track
 
 

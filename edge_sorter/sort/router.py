@@ -28,7 +28,7 @@ from edge_sorter.sort.counts import RouterCounts
 from edge_sorter.sort.dispatch import Dispatch
 from edge_sorter.sort.doubles import Doubles, Group
 from edge_sorter.sort.flush import FlushWatch
-from edge_sorter.sort.footprint import Extent, Footprint, Trail
+from edge_sorter.sort.footprint import Footprint, Trail
 from edge_sorter.sort.overdue import RESERVE_NS, Predicted, predicted
 from edge_sorter.sort.parts import cut_from, grown_into, is_part, parts_of, waits
 from edge_sorter.sort.path import Path
@@ -40,6 +40,7 @@ from edge_sorter.sort.restart import FirstView
 from edge_sorter.sort.taken import Taken
 from edge_sorter.sort.unseen_stop import UnseenStop
 from edge_sorter.sort.verdict import Evidence
+from edge_sorter.sort.whereabouts import Extent
 from edge_sorter.types import Parcel, Reason, SortDecision, TrackState
 
 STRAY_LOOKS = 2

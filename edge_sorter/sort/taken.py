@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from edge_sorter.sort.footprint import Extent, Footprint, Trail
+from edge_sorter.sort.footprint import Footprint, Trail
+from edge_sorter.sort.whereabouts import Extent
 from edge_sorter.types import Track
 
 REMEMBERED = 64

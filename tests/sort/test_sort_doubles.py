@@ -6,7 +6,8 @@ import pytest
 from sorting_world import MM_PER_PX, feed, make_belt, make_router, parcel, run
 
 from edge_sorter.sort.doubles import inseparable
-from edge_sorter.sort.footprint import Extent, Trail
+from edge_sorter.sort.footprint import Trail
+from edge_sorter.sort.whereabouts import Extent
 from edge_sorter.types import Action, Reason, Track, TrackState
 
 

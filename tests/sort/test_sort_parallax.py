@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from sorting_world import LINE_MM, feed, make_belt, make_router, parcel
 
-from edge_sorter.sort.footprint import Extent, Look
 from edge_sorter.sort.parallax import upright
+from edge_sorter.sort.whereabouts import Extent, Look
 
 LENGTH, WIDTH = 300.0, 200.0
 

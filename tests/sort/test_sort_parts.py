@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from sorting_world import STEP_S, lost, make_belt, make_router, parcel, run
 
-from edge_sorter.sort.footprint import Extent, Footprint, Trail
+from edge_sorter.sort.footprint import Footprint, Trail
 from edge_sorter.sort.parts import cut_from, is_part
 from edge_sorter.sort.path import Path
 from edge_sorter.sort.taken import REMEMBERED, Taken
+from edge_sorter.sort.whereabouts import Extent
 from edge_sorter.types import Reason
 
 LENGTH_MM = 300.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sorting_world import feed, lost, make_belt, make_router, parcel, run
 
-from edge_sorter.sort.footprint import Extent
 from edge_sorter.sort.taken import Taken
+from edge_sorter.sort.whereabouts import Extent
 from edge_sorter.types import Reason, TrackState
 
 DECIDED = Extent(0.0, 300.0, 400.0, 600.0)
