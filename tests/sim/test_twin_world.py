@@ -243,6 +243,24 @@ def test_a_decision_may_come_before_its_item(root):
     assert report["shares"]["right"]["count"] == 30
 
 
+def test_a_decision_may_come_while_its_item_is_still_in_the_beam(root):
+    line = Line(root)
+    eye_mm = line.config.decision_line_mm - 1.4 * line.config.program.match_mm
+    config = line.config.model_dump(by_alias=True) | {"photo_eye": {"at_mm": eye_mm}, "scale": None}
+    line.config = SimPlcConfig.model_validate(config)
+    line.world = World(line.config, line.world.traffic)
+    line.program = PlcProgram(line.config, line.world.diverters, line.world.lanes)
+    line.program.usable = True
+    in_beam = []
+
+    def decide(line, stretch):
+        in_beam.append(line.program.live[-1].trail_count is None)
+        by_truth(line, stretch)
+
+    assert line.run(decide)["results"] == {"AS_DECIDED": 30}
+    assert sum(in_beam) > 10
+
+
 @pytest.mark.parametrize(("keeps", "lanes"), [(True, {"L01"}), (False, {"NR"})])
 def test_silence_of_the_sorter(root, keeps, lanes):
     line = Line(root, parcels=1, program={"keeps_accepted": keeps})
