@@ -102,6 +102,13 @@ def test_a_hand_above_everything_is_no_mistake(tmp_path: Path) -> None:
     assert len(scenario.expand_hands(scenario.load(saved(tmp_path, hands=[over])))) == 1
 
 
+def test_the_shipped_example_has_every_kind_and_both_sides(root: Path) -> None:
+    shown = scenario.load(root / "configs/demo/foreign_and_hands.yaml")
+    assert {spec.kind for spec in shown.foreign} == set(SIZES_MM)
+    assert {spec.side for spec in shown.hands} == {"near", "far"}
+    assert all(row["crosses"] for row in truth.truth(shown)["foreign"])
+
+
 def test_truth_lists_them_beside_the_parcels(tmp_path: Path) -> None:
     truth.write(line(), tmp_path)
     told = json.loads((tmp_path / "truth.json").read_text())
