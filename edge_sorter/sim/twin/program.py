@@ -128,11 +128,9 @@ class PlcProgram:
         middle, slack = sum(ends) / 2.0, self._counts(self._config.program.match_mm)
         best: Item | None = None
         for item in self._live:
-            rear, seen_to = (
-                item.trail_count,
-                max(item.lead_count + slack, count),
-            )  # in the beam: as far as it has passed
-            inside = item.lead_count - slack <= middle <= (seen_to if rear is None else rear + slack)
+            passed = max(item.lead_count + slack, count)  # in the beam it reaches as far as it has passed
+            reach = passed if item.trail_count is None else item.trail_count + slack
+            inside = item.lead_count - slack <= middle <= reach
             if inside and (best is None or abs(middle - item.middle) < abs(middle - best.middle)):
                 best = item
         return best
