@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge_sorter.errors import ModelError
+from edge_sorter.lifecycle.export import DEFAULT_SIZE_PX
 from tests.lifecycle.training_sets import collage_set
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra: train)")
@@ -119,7 +120,8 @@ def test_the_report_counts_what_is_there(place: Path, capsys: pytest.CaptureFixt
     )
     assert told["parameters"][1] == exported < told["parameters"][0]
     first = told["blocks"][0]
-    assert first["multiplications"] == [256 * 144 * 16 * 27] * 2
+    width_px, height_px = DEFAULT_SIZE_PX
+    assert first["multiplications"] == [width_px // 2 * (height_px // 2) * 16 * 27] * 2
     assert json.loads((place / "told/training.json").read_text())["pruned"]["ratio"] == 0.25
     with pytest.raises(ModelError, match="already holds a run"):
         command("prune", "--checkpoint", checkpoint, "--out", place / "told")
