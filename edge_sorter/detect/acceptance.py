@@ -55,7 +55,8 @@ class Limits:
 
 FLOAT_LIMITS = Limits(iou=0.9, score=0.05)
 INT8_LIMITS = Limits(iou=0.75, score=0.15)
-"""Right engines stay below six tenths of these limits, wrong ones were found above the score's (weights/README.md)."""
+"""Right engines stay below half of these limits at a model's own size and six tenths at another, wrong ones were found
+above the score's (weights/README.md)."""
 
 
 @dataclass(frozen=True)

@@ -27,22 +27,21 @@ def described(architecture: Path | str | dict[str, Any], activation: str) -> dic
     Raises:
         ModelError: There is no such activation.
     """
-    known(activation)
+    refuse_unknown(activation)
     from ultralytics.nn.tasks import yaml_model_load
 
     content = dict(architecture) if isinstance(architecture, dict) else yaml_model_load(architecture)
     return {**content, "activation": ACTIVATIONS[activation]} if activation else content
 
 
-def known(activation: str) -> str:
-    """Return the name of an activation, or empty.
+def refuse_unknown(activation: str) -> None:
+    """Stop at a name that is none of `ACTIVATIONS`; empty is well.
 
     Raises:
-        ModelError: There is none of that name.
+        ModelError: There is no such activation.
     """
     if activation and activation not in ACTIVATIONS:
         raise ModelError(f"activation '{activation}' is none of {', '.join(ACTIVATIONS)}.")
-    return activation
 
 
 def activation_of(graph: Any) -> str:

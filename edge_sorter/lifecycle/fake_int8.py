@@ -17,11 +17,10 @@ from typing import Any
 from edge_sorter.errors import ModelError
 from edge_sorter.lifecycle.quantize.model import read
 from edge_sorter.lifecycle.quantize.ranges import LEVELS
+from edge_sorter.lifecycle.restore import HEADS
 
 STEP = "int8_step"
 """Attribute of a convolution: one level of its input."""
-BRANCHES = {"box_branches": ("one2one_cv2", "cv2"), "score_branches": ("one2one_cv3", "cv3")}
-"""How `export` names the branches of the head that it takes: the one-to-one head's, else the only ones."""
 
 
 def steps_of(int8_path: Path) -> dict[str, float]:
@@ -30,6 +29,8 @@ def steps_of(int8_path: Path) -> dict[str, float]:
     Raises:
         ModelError: No such file, or none that `quantize` made.
     """
+    if not int8_path.is_file():
+        raise ModelError(f"No int8 file at {int8_path}. Make it with: edge-sorter quantize --help")
     from onnx import numpy_helper
 
     graph = read(int8_path).graph
@@ -77,7 +78,7 @@ def rounded_convolutions() -> Iterator[None]:
     original = torch.nn.Conv2d.forward
 
     class Rounded(torch.autograd.Function):  # type: ignore[misc]
-        """Seven times as fast on a CPU as torch.fake_quantize_per_tensor_affine, which also masks what it clips."""
+        """In bfloat16 and without a mask of what is clipped, which torch.fake_quantize_per_tensor_affine keeps."""
 
         @staticmethod
         def forward(_: Any, x: Any, step: float) -> Any:
@@ -110,4 +111,5 @@ def _rounded_weight(weight: Any) -> Any:
 
 
 def _renamed(name: str) -> list[tuple[str, str]]:
-    return [(exported, kept) for exported, names in BRANCHES.items() if f".{exported}." in name for kept in names]
+    """How `export` renamed the branches it takes: those of the one-to-one head, else the only ones."""
+    return [(exported, kept) for exported, names in HEADS.items() if f".{exported}." in name for kept in names]

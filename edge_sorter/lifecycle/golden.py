@@ -9,6 +9,7 @@ same score are passed over: right engines disagree there.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from edge_sorter.config import DetectSection
 from edge_sorter.detect import Detector
 from edge_sorter.detect.acceptance import INT8_LIMITS, LOWEST_SCORE, look
 from edge_sorter.detect.engines import EngineSpec, open_engine
+from edge_sorter.detect.letterbox import Letterbox
 from edge_sorter.detect.manifest import Manifest, load_manifest, sha256_of
 from edge_sorter.errors import ModelError, VideoError
 from edge_sorter.lifecycle import manifest as manifests
@@ -104,17 +106,24 @@ def _surest(model: Path, candidates: Sequence[Sequence[Picture]]) -> list[Pictur
     manifest = load_manifest(model)
     if manifest.outputs.scores is None:
         return [part[0] for part in candidates]
-    engine = open_engine("onnxruntime", _spec(model, manifest))
+    size_px = (manifest.input.width_px, manifest.input.height_px)
     chosen = []
-    for part in candidates:
-        margins = []
-        for picture in part:
-            tensor = (picture[None, :, :, ::-1].transpose(0, 3, 1, 2) * np.float32(manifest.input.scale)).copy()
-            margins.append(_margin(engine.infer(tensor)[manifest.outputs.scores][0], manifest.confidence))
-            if margins[-1] > INT8_LIMITS.score:
-                break
-        chosen.append(part[int(np.argmax(margins))])
-    engine.close()
+    with closing(open_engine("onnxruntime", _spec(model, manifest))) as engine:
+        tensor_of = Letterbox(
+            image_size_px=size_px,
+            crop=(0.0, 0.0, 1.0, 1.0),
+            input_size_px=size_px,
+            layout=engine.layout,
+            scale=manifest.input.scale,
+        )
+        for part in candidates:
+            margins = []
+            for picture in part:
+                scores = engine.infer(tensor_of(picture))[manifest.outputs.scores][0]
+                margins.append(_margin(scores, manifest.confidence))
+                if margins[-1] > INT8_LIMITS.score:
+                    break
+            chosen.append(part[int(np.argmax(margins))])
     return chosen
 
 

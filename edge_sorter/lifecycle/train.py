@@ -24,6 +24,7 @@ from typing import Any
 
 from edge_sorter.errors import ModelError
 from edge_sorter.lifecycle import run_record, training_data
+from edge_sorter.lifecycle.fake_int8 import rounded_convolutions, steps_of
 from edge_sorter.lifecycle.isolate import isolate_ultralytics, warn_of_pickle
 from edge_sorter.lifecycle.run_record import Plan
 
@@ -80,6 +81,8 @@ def train(data: Path, out: Path, *, plan: Plan | None = None, means: Means | Non
         raise ModelError(f"{out} already holds a run. Choose another --out, or add --resume to continue it.")
     if plan.int8_like is not None and plan.task == "classify":
         raise ModelError("--int8-like is for detectors; classifiers stay in float.")
+    if plan.int8_like is not None:
+        steps_of(plan.int8_like)  # here: what is wrong with the file must not leave a run behind
     for what, path in (("checkpoint", plan.weights), ("teacher", plan.teacher)):
         if path is not None and not path.is_file():
             raise ModelError(f"No {what} at {path}.")
@@ -117,7 +120,6 @@ def resume(out: Path, *, means: Means | None = None) -> Path:
 def _go(out: Path, plan: Plan, means: Means) -> Path:
     isolate_ultralytics()
     from edge_sorter.lifecycle import run_state
-    from edge_sorter.lifecycle.fake_int8 import rounded_convolutions
     from edge_sorter.lifecycle.trainer import bfloat16_forward
 
     device = _device(means.device)

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_sorter.errors import DatasetError, ModelError
-from edge_sorter.lifecycle.architecture import known
+from edge_sorter.lifecycle.architecture import refuse_unknown
 from edge_sorter.lifecycle.recipe import Recipe
 
 DEFAULT = Recipe()
@@ -212,7 +212,7 @@ def _recipe_changes(asked: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
             changes[name] = text.lower() in ("1", "true", "yes") if kind is bool else kind(text)
         except ValueError as error:
             raise ModelError(f"--set '{pair}': '{text}' is no {kind.__name__}.") from error
-    known(changes.get("activation", ""))
+    refuse_unknown(changes.get("activation", ""))
     imgsz = changes.get("imgsz", 32)
     if imgsz % 32:
         raise ModelError(f"--imgsz {imgsz} is not a multiple of 32; try {round(imgsz / 32) * 32}.")

@@ -61,11 +61,11 @@ def amend(folder: Path, name: str, **changes: Any) -> None:
     path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
 
 
-@pytest.mark.parametrize("size_px", [None, (416, 256)])
+@pytest.mark.parametrize(("size_px", "share"), [(None, 1.0), ((416, 256), 1.2)])  # another size: bfloat16 is at 0.51
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize(("name", "worst"), [(FLOAT, 0.6 * FLOAT_LIMITS.score), (INT8, 0.6 * INT8_LIMITS.score)])
+@pytest.mark.parametrize(("name", "worst"), [(FLOAT, FLOAT_LIMITS.score / 2), (INT8, INT8_LIMITS.score / 2)])
 def test_every_engine_here_agrees_with_the_float_model_on_the_shipped_weights(
-    models: Path, name: str, worst: float, engine: str, size_px: tuple[int, int] | None
+    models: Path, name: str, worst: float, engine: str, size_px: tuple[int, int] | None, share: float
 ) -> None:
     if (engine, name) == ("openvino", INT8) and "vnni" not in Path("/proc/cpuinfo").read_text():
         pytest.skip("without VNNI, int8 sums overflow; there the float file runs")
@@ -75,7 +75,7 @@ def test_every_engine_here_agrees_with_the_float_model_on_the_shipped_weights(
     assert acceptance is not None and acceptance.parity is not None
     assert acceptance.refused == ()
     assert acceptance.parity.boxes >= 6
-    assert acceptance.parity.worst_score < worst
+    assert acceptance.parity.worst_score < share * worst
 
 
 @pytest.mark.parametrize("engine", ["auto", "openvino"])

@@ -45,6 +45,7 @@ def test_importing_the_room_loads_no_training_package() -> None:
         (("train", "--data", "none.yaml", "--out", "run", "--set", "speed=3"), "no 'speed'"),
         (("train", "--data", "none.yaml", "--out", "run", "--set", "lr0=fast"), "no float"),
         (("train", "--data", "none.yaml", "--out", "run", "--set", "activation=mish"), "silu, hardswish, relu"),
+        (("train", "--data", "none.yaml", "--out", "run", "--int8-like", "none.onnx"), "No int8 file at none.onnx"),
         (("train", "--out", "run"), "Give --data"),
         (("train", "--out", "run", "--resume", "--epochs", "3"), "continues as the run was begun"),
         (("train", "--out", "run", "--resume"), "Nothing to resume"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from blender import BLENDER
 
 from edge_sorter.errors import ConfigError
 from edge_sorter.sim import blobs, foreign_shapes, foreign_skins, hand_shape, scenario, shutter, truth, truth_others
@@ -324,12 +324,6 @@ def test_the_plc_twin_has_them_on_its_belt(root: Path, tmp_path: Path) -> None:
     assert [p for p in with_them.parcels if not p.foreign] == list(without.parcels)
     (beam,) = with_them.hands
     assert 3.0 < beam.begin_s < beam.end_s < 4.4
-
-
-BLENDER = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("bpy", "OpenEXR")),
-    reason="Blender (bpy) or OpenEXR is not installed: nothing was rendered",
-)
 
 
 @BLENDER

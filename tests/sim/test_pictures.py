@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from blender import BLENDER
 from numpy.typing import NDArray
 
 from edge_sorter.sim import film, shapes, skins
@@ -148,12 +148,6 @@ def test_infrared_film_is_grey() -> None:
     light = np.random.default_rng(0).uniform(0, 1, (40, 60, 3)).astype(np.float32)
     shot = film.develop(light, film.Film(grey=True, noise=3.0), np.random.default_rng(0))
     assert (shot[..., 0] == shot[..., 2]).all()
-
-
-BLENDER = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("bpy", "OpenEXR")),
-    reason="Blender (bpy) or OpenEXR is not installed: nothing was rendered",
-)
 
 
 @BLENDER
